@@ -1,0 +1,1 @@
+//! Dragonfish over HTTP.

@@ -1,0 +1,1 @@
+//! What every HTTP adapter needs: clients, limits, retries of reads, errors.

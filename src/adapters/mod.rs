@@ -1,0 +1,7 @@
+//! The only rooms that speak foreign languages. Each implements ports of [`crate::domain::ports`].
+
+pub mod dragonfish;
+pub mod host;
+pub mod http;
+pub mod mail;
+pub mod vtex;

@@ -1,0 +1,1 @@
+//! The contract with cron and the operator.

@@ -1,0 +1,223 @@
+//! The quantity rule: which number the storefront must hold so that what it offers is true.
+//!
+//! The storefront subtracts by itself every reservation it has not yet acknowledged, and a stock update clears the
+//! acknowledged ones. Per SKU and warehouse, therefore:
+//!
+//! ```text
+//! Q = P + Σ b(o) − Σ n(o) over o in A − safety stock
+//! ```
+//!
+//! with P the stock read from the ERP, A the orders whose handling was requested, n an order's present units, and b
+//! the units of it that P already excludes. Sources: VTEX help centre, "How does reservation work" and "My inventory
+//! is negative".
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{BaseCode, ErpCode, OrderId};
+use crate::domain::qty::Qty;
+use crate::domain::time::Moment;
+
+/// One order's part in the number of one SKU in one warehouse, in units, as the store knows it for one reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderTerm {
+    /// The order.
+    pub order: OrderId,
+    /// Its present units; 0 when canceled.
+    pub present: i64,
+    /// Whether it is in A.
+    pub acknowledged: bool,
+    /// Units of its outgoing movements confirmed before the reading began.
+    pub out_done: i64,
+    /// Units of its incoming movements that may already have raised P: sending, unknown, quarantined or done.
+    pub in_live: i64,
+    /// Units of its incoming movements still planned.
+    pub in_planned: i64,
+}
+
+impl OrderTerm {
+    /// Returns b: how many units of the order P already excludes.
+    ///
+    /// An unknown outgoing movement does not count, an unknown reversal counts as applied: both err towards a lower
+    /// quantity. Never more than the order's present units and what is still planned to come back, else a canceled
+    /// order whose goods a person put back would stay in the sum for ever.
+    pub fn booked(&self) -> i64 {
+        let cap = self.present.saturating_add(self.in_planned).max(0);
+        self.out_done.saturating_sub(self.in_live).clamp(0, cap)
+    }
+
+    /// Returns what the order takes away: its units when it is in A.
+    pub fn taken(&self) -> i64 {
+        if self.acknowledged { self.present } else { 0 }
+    }
+}
+
+/// Every term of one published number, so that it can be explained later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuantityTerms {
+    /// When the reading began, in the storefront's time.
+    pub read_at: Moment,
+    /// How the ERP was read (`api`, `api bulk`, `sql`).
+    pub road: String,
+    /// The counted bases.
+    pub bases: BTreeMap<BaseCode, Qty>,
+    /// Bases that count and could not be read: the sum is a lower bound at best.
+    pub missing: Vec<BaseCode>,
+    /// The orders with a part in the number.
+    pub orders: Vec<OrderTerm>,
+    /// What is held back.
+    pub safety: Qty,
+    /// True when the ERP did not know the variant at all (twice), and P is taken as zero.
+    pub vanished: bool,
+}
+
+impl QuantityTerms {
+    /// Returns P: the sum over the counted bases.
+    pub fn stock(&self) -> Qty {
+        self.bases.values().copied().sum()
+    }
+
+    /// Returns Q, not yet rounded or clamped.
+    pub fn quantity(&self) -> Qty {
+        let booked: i64 = self.orders.iter().map(OrderTerm::booked).sum();
+        let taken: i64 = self.orders.iter().map(OrderTerm::taken).sum();
+        self.stock() + Qty::whole(booked) - Qty::whole(taken) - self.safety
+    }
+
+    /// Returns the number to publish: whole units, at least 0, within the storefront's 31 bits.
+    pub fn desired(&self) -> i64 {
+        self.quantity().floor_units().clamp(0, i64::from(i32::MAX))
+    }
+
+    /// Tells whether every base that counts was read.
+    pub fn complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+}
+
+/// How a base with negative stock counts. The virtual depot always counts as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NegativeShop {
+    /// As it is: another base's surplus covers it.
+    #[default]
+    Add,
+    /// As zero.
+    Zero,
+}
+
+/// Stock of some variants per base, as an ERP gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StockLevels {
+    /// What each variant asked for looks like. One that is not listed could not be read at all.
+    pub variants: BTreeMap<ErpCode, VariantLevels>,
+    /// Bases that could not be read for any variant, with the reason.
+    pub missing: BTreeMap<BaseCode, String>,
+    /// How it was read (`api`, `api bulk`, `sql`).
+    pub road: String,
+}
+
+/// Stock of one variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VariantLevels {
+    /// The ERP knows the variant: its stock per base. A base that is not listed is missing, never zero.
+    Known(BTreeMap<BaseCode, Qty>),
+    /// A complete answer did not mention the variant: unknown to the ERP, which is not the same as zero.
+    Absent,
+    /// The answer about this variant contradicted itself or could not be read, with the reason.
+    Unreadable(String),
+}
+
+/// One stock reading with the instant it began: what was booked later is not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The store's counter when the reading began.
+    pub start_seq: crate::domain::ids::Seq,
+    /// When the reading began, in the storefront's time, rounded down and a second early.
+    pub t: Moment,
+    /// What was read.
+    pub levels: StockLevels,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn term(
+        present: i64,
+        acknowledged: bool,
+        out_done: i64,
+        in_live: i64,
+        in_planned: i64,
+    ) -> OrderTerm {
+        let order = OrderId::parse("o-1").unwrap();
+        OrderTerm {
+            order,
+            present,
+            acknowledged,
+            out_done,
+            in_live,
+            in_planned,
+        }
+    }
+
+    fn terms(stock: i64, orders: Vec<OrderTerm>) -> QuantityTerms {
+        QuantityTerms {
+            read_at: Moment(0),
+            road: "api".into(),
+            bases: BTreeMap::from([(BaseCode::parse("A").unwrap(), Qty::whole(stock))]),
+            missing: vec![],
+            orders,
+            safety: Qty::ZERO,
+            vanished: false,
+        }
+    }
+
+    /// VTEX's worked example: 10 units, orders a (2) and b (3), in the order of the published table.
+    #[test]
+    fn the_worked_example_gives_the_published_numbers() {
+        let a = |acknowledged, booked| term(2, acknowledged, if booked { 2 } else { 0 }, 0, 0);
+        let b = |acknowledged, booked| term(3, acknowledged, if booked { 3 } else { 0 }, 0, 0);
+        let steps = [
+            (10, vec![], 10),
+            (10, vec![a(true, false), b(false, false)], 8),
+            (8, vec![a(true, true), b(false, false)], 8),
+            (5, vec![a(true, true), b(false, true)], 8),
+            (5, vec![a(true, true), b(true, true)], 5),
+            (8, vec![a(true, true), term(0, false, 3, 3, 0)], 8),
+        ];
+        for (stock, orders, desired) in steps {
+            assert_eq!(terms(stock, orders).desired(), desired);
+        }
+    }
+
+    #[test]
+    fn a_canceled_order_counts_until_its_reversal_may_have_been_applied() {
+        assert_eq!(
+            term(0, false, 3, 0, 3).booked(),
+            3,
+            "reversal planned: P still excludes the units"
+        );
+        assert_eq!(
+            term(0, false, 3, 3, 0).booked(),
+            0,
+            "reversal sent or booked: P may hold them again"
+        );
+        assert_eq!(
+            term(0, false, 3, 0, 0).booked(),
+            0,
+            "no reversal of ours: a person puts the goods back"
+        );
+    }
+
+    #[test]
+    fn fractions_are_rounded_down_and_nothing_is_published_below_zero() {
+        let mut half = terms(0, vec![]);
+        half.bases = BTreeMap::from([(BaseCode::parse("A").unwrap(), Qty::parse("2.75").unwrap())]);
+        assert_eq!(half.desired(), 2);
+        half.safety = Qty::whole(5);
+        assert_eq!(half.desired(), 0);
+        assert!(half.quantity().is_negative());
+    }
+}

@@ -1,0 +1,1 @@
+//! Stateful fakes of the outside systems, for tests and the demo.

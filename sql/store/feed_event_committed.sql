@@ -1,0 +1,1 @@
+UPDATE feed_events SET committed_at = :now WHERE handle = :handle

@@ -1,0 +1,1 @@
+SELECT host, failures, not_before FROM gates ORDER BY host

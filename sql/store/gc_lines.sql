@@ -1,0 +1,1 @@
+DELETE FROM lines WHERE order_id = :order_id

@@ -1,0 +1,1 @@
+DELETE FROM picks WHERE order_id = :order_id

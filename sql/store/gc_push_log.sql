@@ -1,0 +1,1 @@
+DELETE FROM push_log WHERE id IN (SELECT id FROM push_log WHERE at < :before LIMIT :limit)

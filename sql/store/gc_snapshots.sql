@@ -1,0 +1,1 @@
+DELETE FROM snapshots WHERE order_id = :order_id

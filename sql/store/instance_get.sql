@@ -1,0 +1,1 @@
+SELECT instance_id, account, erp, generation FROM instance WHERE id = 1

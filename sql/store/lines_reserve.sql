@@ -1,0 +1,1 @@
+UPDATE lines SET reserved = units WHERE order_id = :order_id

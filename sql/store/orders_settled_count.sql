@@ -1,0 +1,1 @@
+SELECT count(*) FROM orders WHERE settled_at IS NOT NULL

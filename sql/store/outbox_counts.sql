@@ -1,0 +1,1 @@
+SELECT state, count(*) FROM outbox WHERE state <> 'SENT' GROUP BY state

@@ -1,0 +1,1 @@
+UPDATE outbox SET repeats = repeats + 1 WHERE id = :id

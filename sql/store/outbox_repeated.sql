@@ -1,0 +1,1 @@
+SELECT id, kind, subject, repeats FROM outbox WHERE repeats > 0 ORDER BY kind, subject

@@ -1,0 +1,1 @@
+UPDATE outbox SET repeats = 0 WHERE repeats > 0

@@ -1,0 +1,1 @@
+INSERT INTO pushes (sku, warehouse) VALUES (:sku, :warehouse) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+SELECT count(*) FROM pushes WHERE due = 1

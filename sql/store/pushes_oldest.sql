@@ -1,0 +1,1 @@
+SELECT min(checked_at) FROM pushes

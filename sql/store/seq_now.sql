@@ -1,0 +1,1 @@
+SELECT seq FROM counter WHERE id = 1

@@ -1,0 +1,214 @@
+//! Notices to people: planned with the fact they tell of, sent later, never silently dropped.
+
+use rusqlite::{Row, named_params};
+
+use crate::domain::notice::{NoticeBody, NoticeKind, Repeat};
+use crate::domain::time::Moment;
+use crate::store::{Store, StoreResult, Tx, parsed, to_json};
+
+/// Where a notice stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoticeState {
+    /// To be sent.
+    Planned,
+    /// Claimed: it may have been sent.
+    Sending,
+    /// Sent with no usable answer.
+    Unknown,
+    /// Delivered to the channel.
+    Sent,
+    /// A person must look at it here.
+    Quarantined,
+}
+
+impl NoticeState {
+    const ALL: [Self; 5] = [
+        Self::Planned,
+        Self::Sending,
+        Self::Unknown,
+        Self::Sent,
+        Self::Quarantined,
+    ];
+
+    /// Returns the state's name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "PLANNED",
+            Self::Sending => "SENDING",
+            Self::Unknown => "UNKNOWN",
+            Self::Sent => "SENT",
+            Self::Quarantined => "QUARANTINED",
+        }
+    }
+}
+
+/// A notice as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its row.
+    pub id: i64,
+    /// Its natural key.
+    pub key: String,
+    /// Why.
+    pub kind: NoticeKind,
+    /// What it is about (an order, a SKU, a stage).
+    pub subject: String,
+    /// Its contents.
+    pub body: NoticeBody,
+    /// Where it stands.
+    pub state: NoticeState,
+    /// How often it was claimed.
+    pub attempt: i64,
+    /// How often it was sent again after an unknown outcome.
+    pub resends: i64,
+    /// Whether an earlier try may have arrived.
+    pub maybe_duplicate: bool,
+    /// How often the same alert came again.
+    pub repeats: i64,
+    /// Until when it waits.
+    pub not_before: Moment,
+    /// The last reason.
+    pub reason: Option<String>,
+    /// When it was written.
+    pub created_at: Moment,
+}
+
+impl OutboxRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let kind: String = row.get(2)?;
+        let state: String = row.get(5)?;
+        let body: Option<String> = row.get(4)?;
+        let body = body.unwrap_or_else(|| "{}".into());
+        Ok(Self {
+            id: row.get(0)?,
+            key: row.get(1)?,
+            kind: parsed(2, &kind, NoticeKind::parse(&kind).ok_or("no such kind"))?,
+            subject: row.get(3)?,
+            body: parsed(4, &body, serde_json::from_str(&body))?,
+            state: parsed(
+                5,
+                &state,
+                NoticeState::ALL
+                    .into_iter()
+                    .find(|s| s.as_str() == state)
+                    .ok_or("no such state"),
+            )?,
+            attempt: row.get(6)?,
+            resends: row.get(7)?,
+            maybe_duplicate: row.get(8)?,
+            repeats: row.get(9)?,
+            not_before: Moment(row.get(10)?),
+            reason: row.get(11)?,
+            created_at: Moment(row.get(12)?),
+        })
+    }
+}
+
+impl Store {
+    /// Lists notices that are not settled, oldest first.
+    pub fn outbox_open(&self, limit: u32) -> StoreResult<Vec<OutboxRow>> {
+        self.many(
+            include_str!("../../sql/store/outbox_open.sql"),
+            named_params! { ":limit": limit },
+            OutboxRow::read,
+        )
+    }
+
+    /// Lists notices that a person must look at.
+    pub fn outbox_quarantined(&self, limit: u32) -> StoreResult<Vec<OutboxRow>> {
+        let sql = include_str!("../../sql/store/outbox_quarantined.sql");
+        self.many(sql, named_params! { ":limit": limit }, OutboxRow::read)
+    }
+
+    /// Lists the notices about a subject.
+    pub fn outbox_about(&self, subject: &str) -> StoreResult<Vec<OutboxRow>> {
+        let sql = include_str!("../../sql/store/outbox_of_order.sql");
+        self.many(sql, named_params! { ":subject": subject }, OutboxRow::read)
+    }
+
+    /// Returns the last notice of a kind about a subject.
+    pub fn outbox_last(&self, kind: NoticeKind, subject: &str) -> StoreResult<Option<OutboxRow>> {
+        let sql = include_str!("../../sql/store/outbox_last.sql");
+        self.maybe(
+            sql,
+            named_params! { ":kind": kind.as_str(), ":subject": subject },
+            OutboxRow::read,
+        )
+    }
+
+    /// Counts notices that were not sent, per state.
+    pub fn outbox_counts(&self) -> StoreResult<Vec<(String, i64)>> {
+        self.many(
+            include_str!("../../sql/store/outbox_counts.sql"),
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+}
+
+impl Tx<'_> {
+    /// Queues a notice. An alert about the same subject within `quiet_ms` of the last one is only counted.
+    pub fn notify(
+        &self,
+        kind: NoticeKind,
+        subject: &str,
+        body: &NoticeBody,
+        now: Moment,
+        quiet_ms: i64,
+    ) -> StoreResult<()> {
+        let last = self.outbox_last(kind, subject)?;
+        if let Some(last) = &last
+            && kind.is_alert()
+            && now.ms_since(last.created_at) < quiet_ms
+        {
+            self.run(
+                include_str!("../../sql/store/outbox_repeat.sql"),
+                named_params! { ":id": last.id },
+            )?;
+            return Ok(());
+        }
+        // The counter makes the key unique and stable: a crash before the commit takes both with it.
+        let key = format!("{}.{}", kind.as_str(), self.next_seq()?.0);
+        self.run(
+            include_str!("../../sql/store/outbox_add.sql"),
+            named_params! { ":key": key, ":kind": kind.as_str(), ":subject": subject, ":body": to_json(body)?,
+                ":now": now.0 },
+        )?;
+        Ok(())
+    }
+
+    /// Changes a notice's state; the row carries the new counters, reason and waiting time. False when it had moved.
+    pub fn shift_notice(
+        &self,
+        row: &OutboxRow,
+        from: NoticeState,
+        now: Moment,
+    ) -> StoreResult<bool> {
+        let changed = self.run(
+            include_str!("../../sql/store/outbox_shift.sql"),
+            named_params! { ":id": row.id, ":from_state": from.as_str(), ":to_state": row.state.as_str(),
+                ":attempt": row.attempt, ":resends": row.resends, ":maybe_duplicate": row.maybe_duplicate,
+                ":not_before": row.not_before.0, ":reason": row.reason, ":now": now.0 },
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Takes the alerts that came again since the last digest, and starts counting anew.
+    pub fn take_repeats(&self) -> StoreResult<Vec<Repeat>> {
+        let repeats = self.many(
+            include_str!("../../sql/store/outbox_repeated.sql"),
+            [],
+            |row| {
+                let kind: String = row.get(1)?;
+                let kind = parsed(1, &kind, NoticeKind::parse(&kind).ok_or("no such kind"))?;
+                Ok(Repeat {
+                    kind,
+                    subject: row.get(2)?,
+                    times: row.get(3)?,
+                })
+            },
+        )?;
+        self.run(include_str!("../../sql/store/outbox_repeats_told.sql"), [])?;
+        Ok(repeats)
+    }
+}

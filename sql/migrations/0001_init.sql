@@ -222,7 +222,6 @@ CREATE TABLE pushes (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pushes_due ON pushes (sku) WHERE due = 1;
 CREATE INDEX pushes_oversold ON pushes (sku) WHERE oversold = 1;
-CREATE INDEX pushes_checked ON pushes (checked_at);
 
 -- Every number that was sent, with the terms of its sum.
 CREATE TABLE push_log (

@@ -476,6 +476,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Takes back what was reserved for a canceled order.
+    pub fn release(&self, id: &OrderId) -> StoreResult<()> {
+        self.run(
+            include_str!("../../sql/store/lines_release.sql"),
+            named_params! { ":order_id": id.as_str() },
+        )?;
+        self.close_picks(id)
+    }
+
     /// Records that the order is in B as a whole, or no longer.
     pub fn set_booked(&self, id: &OrderId, at: Option<Moment>, seq: Seq) -> StoreResult<()> {
         self.run(

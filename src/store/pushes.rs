@@ -162,25 +162,6 @@ impl Store {
         )
     }
 
-    /// Lists rows not compared with the ERP since `before`.
-    pub fn pushes_unchecked(&self, before: Moment, limit: u32) -> StoreResult<Vec<PushRow>> {
-        let sql = include_str!("../../sql/store/pushes_unchecked.sql");
-        self.many(
-            sql,
-            named_params! { ":before": before.0, ":limit": limit },
-            PushRow::read,
-        )
-    }
-
-    /// Returns when the row longest not compared was compared; `None` when there are no rows.
-    pub fn pushes_oldest(&self) -> StoreResult<Option<Moment>> {
-        self.one(
-            include_str!("../../sql/store/pushes_oldest.sql"),
-            [],
-            |row| crate::store::moment(row, 0),
-        )
-    }
-
     /// Lists rows whose store has promised more than exists.
     pub fn pushes_oversold(&self, limit: u32) -> StoreResult<Vec<PushRow>> {
         let sql = include_str!("../../sql/store/pushes_oversold.sql");
@@ -287,11 +268,11 @@ impl Tx<'_> {
     }
 
     /// Records that there is nothing to publish for now.
-    pub fn skip_push(&self, row: &PushRow, note: &str, now: Moment) -> StoreResult<()> {
+    pub fn skip_push(&self, row: &PushRow, note: &str, now: Moment, seq: Seq) -> StoreResult<()> {
         self.run(
             include_str!("../../sql/store/push_skipped.sql"),
             named_params! { ":sku": row.sku.as_str(), ":warehouse": row.warehouse.as_str(), ":note": note,
-                ":now": now.0 },
+                ":now": now.0, ":seq": seq.0 },
         )?;
         Ok(())
     }

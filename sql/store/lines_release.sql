@@ -1,0 +1,1 @@
+UPDATE lines SET reserved = 0 WHERE order_id = :order_id

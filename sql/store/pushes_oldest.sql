@@ -1,1 +1,0 @@
-SELECT min(checked_at) FROM pushes

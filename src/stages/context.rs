@@ -1,0 +1,221 @@
+//! What a stage may touch: the store, the doors, the clock, and its settings. Built once, by the composition root.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::domain::ids::{OrderId, SkuId};
+use crate::domain::notice::{NoticeBody, NoticeKind};
+use crate::domain::ports::{
+    Clock, Held, Locks, MovementSink, Notifier, Permit, Rng, StockSource, Storefront,
+};
+use crate::domain::time::{BootTime, Moment};
+use crate::stages::report::{Halt, StageResult};
+use crate::stages::settings::Settings;
+use crate::store::{Store, StoreResult, Tx};
+
+/// What a stage may touch.
+pub struct Context<'a> {
+    /// The memory.
+    pub store: &'a Store,
+    /// The web store.
+    pub storefront: &'a dyn Storefront,
+    /// The ERP as a source of stock.
+    pub stock: &'a dyn StockSource,
+    /// The ERP as the place where movements are booked.
+    pub movements: &'a dyn MovementSink,
+    /// The way to people.
+    pub notifier: &'a dyn Notifier,
+    /// The clocks.
+    pub clock: &'a dyn Clock,
+    /// Chance.
+    pub rng: &'a dyn Rng,
+    /// Locks between processes.
+    pub locks: &'a dyn Locks,
+    /// What the configuration says.
+    pub settings: &'a Settings,
+    /// What this invocation asks for.
+    pub ask: &'a Ask,
+    /// Wall time, read once per run.
+    pub now: Moment,
+    /// No item starts after this.
+    pub deadline: BootTime,
+    /// Set when the process was asked to stop.
+    pub stop: &'a AtomicBool,
+    /// Told how far long work has come: done, in all.
+    pub progress: &'a dyn Fn(u64, u64),
+}
+
+/// What one invocation asks for beyond the stage's ordinary work.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// Only these orders; all when empty.
+    pub orders: Vec<OrderId>,
+    /// Backfill from here.
+    pub since: Option<Moment>,
+    /// Backfill to here.
+    pub until: Option<Moment>,
+    /// Only these SKUs.
+    pub skus: Vec<SkuId>,
+    /// Every mapped SKU.
+    pub all: bool,
+    /// Skip backoff and brakes. Never moves an unknown or quarantined effect.
+    pub force: bool,
+    /// At most so many items.
+    pub limit: Option<u32>,
+    /// How long to wait for a lock.
+    pub wait: Duration,
+}
+
+/// Items listed per query; reaching it is a warning, the next run goes on.
+pub const BATCH: u32 = 500;
+
+impl Context<'_> {
+    /// Tells whether this invocation is about the order.
+    pub fn wants(&self, id: &OrderId) -> bool {
+        self.ask.orders.is_empty() || self.ask.orders.contains(id)
+    }
+
+    /// Returns the instant before which an item is not tried again; with `--force` every item may be.
+    pub fn backoff_horizon(&self) -> Moment {
+        if self.ask.force {
+            Moment(i64::MAX)
+        } else {
+            self.now
+        }
+    }
+
+    /// Returns when an item that failed so often may be tried again.
+    pub fn next_try(&self, failures: i64) -> Moment {
+        self.now.plus_ms(self.settings.backoff(failures, self.rng))
+    }
+
+    /// Returns now in the storefront's time.
+    pub fn store_time(&self) -> Moment {
+        self.clock.now().plus_ms(self.storefront.clock_ahead_ms())
+    }
+
+    /// Returns the permission to send one claimed write.
+    pub fn permit(&self, send_by: BootTime) -> Permit<'_> {
+        Permit {
+            clock: self.clock,
+            send_by,
+        }
+    }
+
+    /// Queues a notice within a transaction.
+    pub fn notify(
+        &self,
+        tx: &Tx<'_>,
+        kind: NoticeKind,
+        subject: &str,
+        body: &NoticeBody,
+    ) -> StoreResult<()> {
+        tx.notify(
+            kind,
+            subject,
+            body,
+            self.now,
+            self.settings.notices.digest_every,
+        )
+    }
+
+    /// Takes the lock that keeps stock writes and starts of handling apart; waits as long as one write may take.
+    pub fn storefront_lock(&self) -> StageResult<Option<Box<dyn Held>>> {
+        let longest = self
+            .settings
+            .protocol
+            .stock_limit
+            .max(self.settings.protocol.handling_limit);
+        self.locks
+            .hold("vtex", crate::stages::settings::duration(longest))
+            .map_err(Halt::Lock)
+    }
+}
+
+/// Keeps a stage within its deadline: the first item always starts, later ones only while there is time.
+pub struct Pace<'a> {
+    ctx: &'a Context<'a>,
+    started: RefCell<u32>,
+}
+
+impl<'a> Pace<'a> {
+    /// Starts counting.
+    pub fn new(ctx: &'a Context<'a>) -> Self {
+        Self {
+            ctx,
+            started: RefCell::new(0),
+        }
+    }
+
+    /// Tells whether one more item may start, and counts it.
+    pub fn next(&self) -> bool {
+        let mut started = self.started.borrow_mut();
+        let in_time = *started == 0 || self.ctx.clock.boot() < self.ctx.deadline;
+        let may = in_time
+            && !self.ctx.stop.load(Ordering::Relaxed)
+            && self.ctx.ask.limit.is_none_or(|n| *started < n);
+        if may {
+            *started += 1;
+        }
+        may
+    }
+}
+
+/// Applies `work` to every item on a bounded pool of threads; the answers stand in the order of the items.
+pub fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    workers: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let workers = workers.clamp(1, items.len().max(1));
+    if workers == 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some((at, item)) = {
+                    Some(next.fetch_add(1, Ordering::Relaxed))
+                        .and_then(|i| Some((i, items.get(i)?)))
+                } {
+                    let answer = work(item);
+                    done.lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push((at, answer));
+                }
+            });
+        }
+    });
+    let mut done = done
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Returns the distinct items in order.
+pub fn distinct<T: Ord + Clone>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    items
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parallel_answers_stand_in_the_order_of_the_items() {
+        let items: Vec<u64> = (0..100).collect();
+        let doubled = in_parallel(&items, 8, |n| n * 2);
+        assert_eq!(doubled, items.iter().map(|n| n * 2).collect::<Vec<_>>());
+        assert!(in_parallel(&[] as &[u64], 8, |n| *n).is_empty());
+    }
+}

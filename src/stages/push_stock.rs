@@ -1,0 +1,853 @@
+//! Publishes the right number of every SKU touched (or of all), by the steps P1–P6 of the protocol.
+//!
+//! P1 read the ERP, its instant first. P2 under the storefront's lock, read every open order of these SKUs that is not
+//! in A, and what the storefront holds. P3 write the intent. P4 send. P5 read back; only an equal number confirms.
+//! P6 what is not confirmed, or may have changed since the reading, stays due. All of it is level-triggered: any number
+//! of runs in any order ends at the same numbers.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::ids::{ErpCode, OrderId, SkuId};
+use crate::domain::notice::{NoticeBody, NoticeKind};
+use crate::domain::ports::{Permit, PortError, PortResult, StoreStock, Storefront};
+use crate::domain::qty::Qty;
+use crate::domain::stock::{QuantityTerms, Reading, StockLevels};
+use crate::domain::time::{BootTime, Moment};
+use crate::stages::context::{BATCH, Context, Pace, distinct, in_parallel};
+use crate::stages::intake;
+use crate::stages::quantity::{Figure, Item, figure, items};
+use crate::stages::report::{Halt, Report, StageResult};
+use crate::stages::settings::duration;
+use crate::store::orders::FoundBy;
+use crate::store::pushes::{Confirmation, Intent};
+
+/// Another number is read back so often in a row before people are told.
+const MISMATCHES_TOLD: i64 = 3;
+
+/// Runs the stage.
+pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
+    if ctx.store.mark("sweep")?.is_none() {
+        report.wait(
+            "push-stock",
+            "no number is published before the first sweep of orders has ended; run poll",
+        );
+        return Ok(());
+    }
+    let push = Push {
+        ctx,
+        pace: Pace::new(ctx),
+        brake: Brake::default(),
+    };
+    let worked = push.all_work(report);
+    let settled = ctx
+        .store
+        .write(|tx| tx.settle(ctx.now, ctx.settings.by_remito))?;
+    report.add("orders settled", settled.len());
+    for row in ctx.store.pushes_oversold(BATCH)? {
+        report.person(
+            row.sku.as_str(),
+            format!("SKU {} in {} is oversold", row.sku, row.warehouse),
+        );
+    }
+    worked
+}
+
+/// Counts sharp changes of one run.
+#[derive(Default)]
+struct Brake {
+    seen: Cell<u64>,
+    falls: Cell<u64>,
+    rises: Cell<u64>,
+}
+
+/// A number that must be sent.
+struct Candidate<'a> {
+    item: Item<'a>,
+    terms: QuantityTerms,
+    desired: i64,
+    /// The instant that goes out with it.
+    as_of: Moment,
+    bound: bool,
+    out_open: i64,
+    start_seq: crate::domain::ids::Seq,
+}
+
+/// How one write ended.
+enum Sent {
+    /// What was read back.
+    ReadBack(Vec<StoreStock>),
+    /// The storefront was locked and discarded it.
+    Locked(String),
+    /// Not confirmed; the next run goes on.
+    Open(PortError),
+}
+
+struct Push<'a> {
+    ctx: &'a Context<'a>,
+    pace: Pace<'a>,
+    brake: Brake,
+}
+
+impl<'a> Push<'a> {
+    fn all_work(&self, report: &mut Report) -> StageResult {
+        if !self.ctx.ask.skus.is_empty() {
+            self.ensure_rows(&self.ctx.ask.skus)?;
+            let mut rows = Vec::new();
+            for sku in &self.ctx.ask.skus {
+                rows.extend(self.ctx.store.pushes_of(sku)?);
+            }
+            return self.by_group(rows, report);
+        }
+        if self.ctx.ask.all {
+            return self.everything(report);
+        }
+        let mut due = self
+            .ctx
+            .store
+            .pushes_due(self.ctx.backoff_horizon(), BATCH)?;
+        if !self.ctx.ask.orders.is_empty() {
+            let mut wanted = BTreeSet::new();
+            for order in &self.ctx.ask.orders {
+                wanted.extend(
+                    self.ctx
+                        .store
+                        .lines(order)?
+                        .into_iter()
+                        .map(|line| line.sku),
+                );
+            }
+            due.retain(|row| wanted.contains(&row.sku));
+            return self.by_group(due, report);
+        }
+        self.by_group(due, report)?;
+        let last = self.ctx.store.mark_at("full")?;
+        let age = self.ctx.now.ms_since(last);
+        if age >= self.ctx.settings.push.full_every || age < 0 {
+            self.everything(report)?;
+        }
+        Ok(())
+    }
+
+    /// Every SKU in every warehouse has a row.
+    fn ensure_rows(&self, skus: &[SkuId]) -> StageResult {
+        for chunk in skus.chunks(1000) {
+            self.ctx.store.write(|tx| {
+                for sku in chunk {
+                    for warehouse in &self.ctx.settings.warehouses {
+                        tx.ensure_push(sku, &warehouse.id)?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads article by article, and pushes each before the next is read.
+    fn by_group(
+        &self,
+        rows: Vec<crate::store::pushes::PushRow>,
+        report: &mut Report,
+    ) -> StageResult {
+        let (items, left_out) = items(self.ctx, rows)?;
+        self.leave_out(&left_out, report)?;
+        let mut by_code: BTreeMap<ErpCode, Vec<Item<'a>>> = BTreeMap::new();
+        for item in items {
+            if let Some(code) = item.sku.code.clone() {
+                by_code.entry(code).or_default().push(item);
+            }
+        }
+        let codes: Vec<_> = by_code.keys().cloned().collect();
+        for group in self.ctx.stock.groups(&codes) {
+            let items: Vec<_> = group
+                .iter()
+                .filter_map(|code| by_code.remove(code))
+                .flatten()
+                .collect();
+            if !self.pace.next() {
+                report.waiting += u64::try_from(items.len()).unwrap_or(0);
+                continue;
+            }
+            let Some(reading) = self.read(|| self.ctx.stock.read(&group), &items, report)? else {
+                continue;
+            };
+            self.publish(items, &reading, report)?;
+        }
+        Ok(())
+    }
+
+    /// Reads every base once, and compares every SKU with it, those longest not compared first.
+    fn everything(&self, report: &mut Report) -> StageResult {
+        let mapped = self.ctx.store.skus_mapped()?;
+        let skus: Vec<_> = mapped.into_iter().map(|row| row.sku).collect();
+        if skus.is_empty() || !self.pace.next() {
+            return Ok(());
+        }
+        self.ensure_rows(&skus)?;
+        let mut rows = Vec::with_capacity(skus.len());
+        for sku in &skus {
+            rows.extend(self.ctx.store.pushes_of(sku)?);
+        }
+        rows.sort_by_key(|row| row.checked_at);
+        let (items, left_out) = items(self.ctx, rows)?;
+        self.leave_out(&left_out, report)?;
+        let progress = |rows| (self.ctx.progress)(rows, 0);
+        let Some(reading) = self.read(|| self.ctx.stock.read_all(&progress), &items, report)?
+        else {
+            return Ok(());
+        };
+        if self.publish(items, &reading, report)? {
+            self.ctx
+                .store
+                .write(|tx| tx.set_mark("full", self.ctx.now.0))?;
+            report.count("full passes");
+        }
+        Ok(())
+    }
+
+    fn leave_out(
+        &self,
+        left_out: &[(crate::store::pushes::PushRow, String)],
+        report: &mut Report,
+    ) -> StageResult {
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        self.ctx.store.write(|tx| {
+            let seq = tx.next_seq()?;
+            left_out
+                .iter()
+                .try_for_each(|(row, reason)| tx.skip_push(row, reason, self.ctx.now, seq))
+        })?;
+        report.add("SKUs left out", left_out.len());
+        Ok(())
+    }
+
+    /// P1: one reading, its counter and instant noted before it begins.
+    fn read(
+        &self,
+        read: impl FnOnce() -> PortResult<StockLevels>,
+        items: &[Item<'_>],
+        report: &mut Report,
+    ) -> StageResult<Option<Reading>> {
+        let start_seq = self.ctx.store.write(|tx| tx.next_seq())?;
+        let t = self.ctx.clock.now();
+        match report.called(read())? {
+            Ok(levels) => {
+                for (base, reason) in &levels.missing {
+                    log::warn!(base = base.as_str(); "base {base} could not be read: {reason}");
+                }
+                Ok(Some(Reading {
+                    start_seq,
+                    t,
+                    levels,
+                }))
+            }
+            Err(err) => {
+                let holds: Vec<_> = items
+                    .iter()
+                    .map(|item| (item, err.to_string(), false))
+                    .collect();
+                self.hold(&holds, report)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn hold(&self, holds: &[(&Item<'_>, String, bool)], report: &mut Report) -> StageResult {
+        self.ctx.store.write(|tx| {
+            for (item, reason, absent) in holds {
+                let mut row = item.row.clone();
+                row.absences += i64::from(*absent);
+                tx.hold_push(&row, reason, self.ctx.next_try(row.failures))?;
+            }
+            Ok(())
+        })?;
+        for (item, reason, _) in holds {
+            let sku = &item.row.sku;
+            report.wait(
+                sku.as_str(),
+                format!(
+                    "SKU {} in {} waits: {reason}",
+                    item.sku.label(),
+                    item.row.warehouse
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// P2–P6 for the items of one reading; true when every item was looked at.
+    fn publish(
+        &self,
+        items: Vec<Item<'a>>,
+        reading: &Reading,
+        report: &mut Report,
+    ) -> StageResult<bool> {
+        let unread = self.refresh_orders(&items, report)?;
+        let reading = &self.in_store_time(reading);
+        let (ready, unsure): (Vec<_>, Vec<_>) = items
+            .into_iter()
+            .partition(|item| !unread.contains(&item.row.sku));
+        let holds: Vec<_> = unsure
+            .iter()
+            .map(|item| (item, "one of its orders cannot be read".to_owned(), false))
+            .collect();
+        self.hold(&holds, report)?;
+        let candidates = self.compare(ready, reading, report)?;
+        self.apply_brake(&candidates, report)?;
+        let chunk = self.ctx.settings.workers.max(1);
+        let total = candidates.len();
+        let mut left = candidates;
+        let mut first = true;
+        while !left.is_empty() {
+            if !first && !self.pace.next() {
+                report.waiting += u64::try_from(left.len()).unwrap_or(0);
+                return Ok(false);
+            }
+            first = false;
+            let rest = left.split_off(chunk.min(left.len()));
+            self.push_chunk(left, report)?;
+            left = rest;
+            (self.ctx.progress)(
+                u64::try_from(total - left.len()).unwrap_or(0),
+                u64::try_from(total).unwrap_or(0),
+            );
+        }
+        Ok(true)
+    }
+
+    /// Corrects the instant of a reading by the storefront's clock: rounded down, one second early.
+    ///
+    /// Earlier than true only releases too little; the next push makes up for it.
+    fn in_store_time(&self, reading: &Reading) -> Reading {
+        let t = reading
+            .t
+            .plus_ms(self.ctx.storefront.clock_ahead_ms() - 1000)
+            .floor_second();
+        Reading {
+            t,
+            ..reading.clone()
+        }
+    }
+
+    /// P2: after the reading began, reads every open order that a person may have put into handling.
+    ///
+    /// Returns the SKUs of orders that could not be read: nothing can be said about them.
+    fn refresh_orders(
+        &self,
+        items: &[Item<'_>],
+        report: &mut Report,
+    ) -> StageResult<BTreeSet<SkuId>> {
+        let mut open = Vec::new();
+        for sku in distinct(items.iter().map(|item| item.row.sku.clone())) {
+            open.extend(self.ctx.store.unacknowledged_orders(&sku)?);
+        }
+        let mut known = BTreeMap::new();
+        for id in distinct(open) {
+            if let Some(order) = self.ctx.store.order(&id)? {
+                known.insert(id, order);
+            }
+        }
+        let ids: Vec<OrderId> = known.keys().cloned().collect();
+        let documents = in_parallel(&ids, self.ctx.settings.workers, |id| {
+            self.ctx.storefront.order(id)
+        });
+        let mut unread = BTreeSet::new();
+        for (id, document) in ids.iter().zip(documents) {
+            let fetched = match report.called(document)? {
+                Ok(Some(document)) => intake::complete(self.ctx, document, known.get(id)),
+                Ok(None) => Err(PortError::rejected("the storefront has no such order")),
+                Err(err) => Err(err),
+            };
+            match report.called(fetched)? {
+                Ok(fetched) => {
+                    self.ctx
+                        .store
+                        .write(|tx| intake::record(self.ctx, tx, &fetched, FoundBy::Feed))?;
+                }
+                Err(err) => {
+                    log::warn!(order = id.as_str(); "order {id} cannot be read before a push: {err}");
+                    unread.extend(self.ctx.store.lines(id)?.into_iter().map(|line| line.sku));
+                }
+            }
+        }
+        Ok(unread)
+    }
+
+    /// Compares the right number with the published one; what is equal is noted, what differs is returned.
+    fn compare(
+        &self,
+        items: Vec<Item<'a>>,
+        reading: &Reading,
+        report: &mut Report,
+    ) -> StageResult<Vec<Candidate<'a>>> {
+        let mut candidates = Vec::new();
+        let mut holds = Vec::new();
+        let mut same = Vec::new();
+        for item in items {
+            // The orders were just read again, and their facts may have made the row due anew.
+            let row = self
+                .ctx
+                .store
+                .push(&item.row.sku, &item.row.warehouse)?
+                .unwrap_or_else(|| item.row.clone());
+            let item = Item { row, ..item };
+            let (terms, out_open) = match figure(self.ctx, self.ctx.store, &item, reading)? {
+                Figure::Terms(terms, out_open) => (*terms, out_open),
+                Figure::Held(reason, absent) => {
+                    holds.push((item, reason, absent));
+                    continue;
+                }
+            };
+            let desired = terms.desired();
+            let as_of = if terms.complete() {
+                reading.t
+            } else {
+                item.row.pushed_t
+            };
+            if !terms.complete() && !self.may_decrease(&item, &terms, desired) {
+                let bases: Vec<_> = terms.missing.iter().map(ToString::to_string).collect();
+                holds.push((item, format!("no stock from {}", bases.join(", ")), false));
+                continue;
+            }
+            let start_seq = reading.start_seq;
+            let candidate = Candidate {
+                item,
+                terms,
+                desired,
+                as_of,
+                bound: false,
+                out_open,
+                start_seq,
+            };
+            if must_send(&candidate) {
+                candidates.push(candidate)
+            } else {
+                same.push(candidate)
+            }
+        }
+        let seen = candidates.len() + same.len();
+        self.brake
+            .seen
+            .set(self.brake.seen.get() + u64::try_from(seen).unwrap_or(0));
+        self.note_unchanged(&same)?;
+        report.add("SKUs unchanged", same.len());
+        let holds: Vec<_> = holds
+            .iter()
+            .map(|(item, reason, absent)| (item, reason.clone(), *absent))
+            .collect();
+        self.hold(&holds, report)?;
+        Ok(candidates)
+    }
+
+    fn note_unchanged(&self, same: &[Candidate<'_>]) -> StageResult {
+        for chunk in same.chunks(1000) {
+            self.ctx.store.write(|tx| {
+                chunk.iter().try_for_each(|c| {
+                    tx.push_unchanged(
+                        &c.item.row,
+                        (c.terms.read_at, c.start_seq),
+                        self.ctx.now,
+                        None,
+                        &c.terms,
+                    )
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// An incomplete reading may only lower a number, and only when the depot was read: it never raises one.
+    fn may_decrease(&self, item: &Item<'_>, terms: &QuantityTerms, desired: i64) -> bool {
+        let depot = &self.ctx.settings.depot;
+        let depot_read = !item.warehouse.counted.contains(depot) || terms.bases.contains_key(depot);
+        self.ctx.settings.push.decrease_when_incomplete
+            && depot_read
+            && item.row.pushed_t.0 > 0
+            && item
+                .row
+                .published
+                .is_some_and(|published| desired < published)
+    }
+
+    /// Stops the run when too many numbers fall to zero, or rise from it, at once.
+    fn apply_brake(&self, candidates: &[Candidate<'_>], report: &mut Report) -> StageResult {
+        let first_time: Vec<_> = candidates
+            .iter()
+            .filter(|c| c.item.row.published.is_none())
+            .collect();
+        let held = in_parallel(&first_time, self.ctx.settings.workers, |c| {
+            self.ctx.storefront.stock(&c.item.row.sku)
+        });
+        let mut before: BTreeMap<(&SkuId, &crate::domain::ids::WarehouseId), i64> = BTreeMap::new();
+        for (candidate, stock) in first_time.iter().zip(held) {
+            let row = &candidate.item.row;
+            // What cannot be read is met again before it is sent.
+            let Ok(stock) = report.called(stock)? else {
+                continue;
+            };
+            if let Some(stock) = stock.iter().find(|s| s.warehouse == row.warehouse) {
+                before.insert((&row.sku, &row.warehouse), stock.total);
+            }
+        }
+        for candidate in candidates {
+            let row = &candidate.item.row;
+            let Some(old) = row
+                .published
+                .or_else(|| before.get(&(&row.sku, &row.warehouse)).copied())
+            else {
+                continue;
+            };
+            let count = |cell: &Cell<u64>, is: bool| cell.set(cell.get() + u64::from(is));
+            count(&self.brake.falls, old > 0 && candidate.desired == 0);
+            count(
+                &self.brake.rises,
+                old == 0 && candidate.desired > 0 && row.published.is_some(),
+            );
+        }
+        let worst = self.brake.falls.get().max(self.brake.rises.get());
+        let seen = self.brake.seen.get().max(1);
+        let push = &self.ctx.settings.push;
+        let sharp = worst >= push.max_drop_count && worst * 100 > seen * push.max_drop_percent;
+        if !sharp || self.ctx.ask.force {
+            return Ok(());
+        }
+        let reason = format!(
+            "{worst} of {seen} SKUs would fall to zero or rise from it in one run; nothing more was published"
+        );
+        let body = NoticeBody {
+            reason: Some(reason.clone()),
+            action: Some("stockbridge push-stock --all --force".into()),
+            ..NoticeBody::default()
+        };
+        self.ctx
+            .store
+            .write(|tx| self.ctx.notify(tx, NoticeKind::Brake, "push-stock", &body))?;
+        Err(Halt::Brake(reason))
+    }
+
+    /// P2–P5 for a handful of numbers, under the storefront's lock; twice where one pass was not enough.
+    fn push_chunk(&self, chunk: Vec<Candidate<'a>>, report: &mut Report) -> StageResult {
+        let Some(_lock) = self.ctx.storefront_lock()? else {
+            report.waiting += u64::try_from(chunk.len()).unwrap_or(0);
+            return Ok(());
+        };
+        let again = self.pass(chunk, true, report)?;
+        if !again.is_empty() {
+            self.pass(again, false, report)?;
+        }
+        Ok(())
+    }
+
+    fn pass(
+        &self,
+        chunk: Vec<Candidate<'a>>,
+        may_repeat: bool,
+        report: &mut Report,
+    ) -> StageResult<Vec<Candidate<'a>>> {
+        let workers = self.ctx.settings.workers;
+        let held = in_parallel(&chunk, workers, |c| {
+            self.ctx.storefront.stock(&c.item.row.sku)
+        });
+        let mut ready = Vec::with_capacity(chunk.len());
+        for (candidate, held) in chunk.into_iter().zip(held) {
+            let held = report.called(held)?;
+            if let Some(candidate) = self.sellable(candidate, held, report)? {
+                ready.push(candidate);
+            }
+        }
+        let (intents, send_by) = self.prepare(&mut ready)?;
+        let sent = {
+            let (storefront, permit) = (self.ctx.storefront, self.ctx.permit(send_by));
+            in_parallel(&ready, workers, |candidate| {
+                send(storefront, candidate, permit)
+            })
+        };
+        let mut again = Vec::new();
+        let mut locked = false;
+        for ((candidate, intent), sent) in ready.into_iter().zip(intents).zip(sent) {
+            match sent {
+                Sent::Locked(_) if may_repeat => {
+                    locked = true;
+                    again.push(candidate);
+                }
+                Sent::Locked(reason) => self.hold(&[(&candidate.item, reason, false)], report)?,
+                Sent::Open(err) => {
+                    let err = report.called::<()>(Err(err))?;
+                    let reason = err.err().map_or_else(String::new, |e| e.to_string());
+                    self.hold(&[(&candidate.item, reason, false)], report)?;
+                }
+                Sent::ReadBack(stock) => {
+                    report.reached += 1;
+                    again.extend(self.judge(candidate, &intent, &stock, may_repeat, report)?);
+                }
+            }
+        }
+        if locked {
+            // The storefront discards writes to a locked SKU and asks to come back after some seconds.
+            self.ctx.clock.sleep(duration(
+                2000 + i64::try_from(self.ctx.rng.uniform(3000)).unwrap_or(0),
+            ));
+        }
+        Ok(again)
+    }
+
+    /// P2: what the storefront holds. A SKU sold without limit is a person's decision and is left alone.
+    fn sellable(
+        &self,
+        candidate: Candidate<'a>,
+        held: PortResult<Vec<StoreStock>>,
+        report: &mut Report,
+    ) -> StageResult<Option<Candidate<'a>>> {
+        let held = match held {
+            Ok(held) => held,
+            Err(err) => {
+                self.hold(&[(&candidate.item, err.to_string(), false)], report)?;
+                return Ok(None);
+            }
+        };
+        let row = &candidate.item.row;
+        match held.iter().find(|stock| stock.warehouse == row.warehouse) {
+            Some(stock) if stock.unlimited => {
+                let note = "sold without limit in the storefront";
+                let seq = candidate.start_seq;
+                self.ctx
+                    .store
+                    .write(|tx| tx.skip_push(row, note, self.ctx.now, seq))?;
+                report.count("SKUs sold without limit");
+                Ok(None)
+            }
+            Some(_) => Ok(Some(candidate)),
+            None => {
+                let note = "the storefront has no such warehouse for the SKU".to_owned();
+                self.hold(&[(&candidate.item, note, false)], report)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// P3: the terms once more under the lock, then the intent, durable before the call.
+    fn prepare(&self, ready: &mut [Candidate<'a>]) -> StageResult<(Vec<Intent>, BootTime)> {
+        let protocol = &self.ctx.settings.protocol;
+        let boot = self.ctx.clock.boot();
+        let boot_id = self.ctx.clock.boot_id();
+        let longest = protocol.gap + protocol.stock_limit + protocol.stock_settle;
+        let intents = self.ctx.store.write(|tx| {
+            let mut intents = Vec::with_capacity(ready.len());
+            for candidate in ready.iter_mut() {
+                let row = tx.push(&candidate.item.row.sku, &candidate.item.row.warehouse)?;
+                if let Some(row) = row {
+                    candidate.item.row = row;
+                }
+                let row = &candidate.item.row;
+                if !candidate.bound {
+                    // `move` may have started handling, or confirmed a movement, since the numbers were compared.
+                    let (orders, open) = tx.terms(
+                        &row.sku,
+                        &row.warehouse,
+                        candidate.start_seq,
+                        self.ctx.settings.by_remito,
+                    )?;
+                    candidate.terms.orders = orders;
+                    candidate.out_open = open;
+                    candidate.desired = candidate.terms.desired();
+                }
+                let rebooted = row.boot_id != boot_id;
+                let waits = |until: BootTime| match until.0 {
+                    0 => BootTime(0),
+                    _ if rebooted => boot.plus_ms(longest),
+                    _ => until,
+                };
+                let changed = row.desired != Some(candidate.desired) || row.ack_t > row.pushed_t;
+                let intent = Intent {
+                    desired: candidate.desired,
+                    ver: row.ver + i64::from(changed),
+                    bound: candidate.bound,
+                    inflight_until: boot.plus_ms(longest),
+                    uncertain_until: waits(row.uncertain_until).max(waits(row.inflight_until)),
+                };
+                tx.prepare_push(row, &intent, &boot_id)?;
+                intents.push(intent);
+            }
+            Ok(intents)
+        })?;
+        Ok((intents, boot.plus_ms(protocol.gap)))
+    }
+
+    /// P5: only an equal number confirms. Returns the candidate when one more pass is needed.
+    fn judge(
+        &self,
+        candidate: Candidate<'a>,
+        intent: &Intent,
+        stock: &[StoreStock],
+        may_repeat: bool,
+        report: &mut Report,
+    ) -> StageResult<Option<Candidate<'a>>> {
+        let row = &candidate.item.row;
+        let Some(held) = stock.iter().find(|s| s.warehouse == row.warehouse) else {
+            self.hold(
+                &[(
+                    &candidate.item,
+                    "the read-back does not show the warehouse".into(),
+                    false,
+                )],
+                report,
+            )?;
+            return Ok(None);
+        };
+        if held.total != intent.desired {
+            self.mismatch(&candidate, held.total, report)?;
+            return Ok(None);
+        }
+        let oversold = self.is_oversold(&candidate, held.reserved);
+        let over = intent.uncertain_until.0 == 0 || intent.uncertain_until < self.ctx.clock.boot();
+        self.ctx.store.write(|tx| {
+            tx.confirm_push(
+                row,
+                &Confirmation {
+                    published: held.total,
+                    ver: intent.ver,
+                    pushed_t: candidate.as_of,
+                    checked_t: candidate.terms.read_at,
+                    checked_seq: candidate.start_seq,
+                    now: self.ctx.now,
+                    uncertain_until: if over {
+                        BootTime(0)
+                    } else {
+                        intent.uncertain_until
+                    },
+                    bound: intent.bound,
+                    oversold,
+                    terms: &candidate.terms,
+                },
+            )?;
+            self.tell(tx, &candidate, held, oversold)
+        })?;
+        report.count("SKUs published");
+        let label = candidate.item.sku.label();
+        report.say(
+            row.sku.as_str(),
+            format!("SKU {label} in {}: {} published", row.warehouse, held.total),
+        );
+        let sells =
+            |s: &StoreStock| s.warehouse != row.warehouse && (s.unlimited || s.total > s.reserved);
+        // A negative available here would switch the SKU off where it can still be sold.
+        if may_repeat && !intent.bound && held.total < held.reserved && stock.iter().any(sells) {
+            let desired = held.reserved;
+            return Ok(Some(Candidate {
+                desired,
+                bound: true,
+                ..candidate
+            }));
+        }
+        Ok(None)
+    }
+
+    fn mismatch(&self, candidate: &Candidate<'_>, total: i64, report: &mut Report) -> StageResult {
+        let mut row = candidate.item.row.clone();
+        row.mismatches += 1;
+        let reason = format!("{} was sent and {total} was read back", candidate.desired);
+        self.ctx.store.write(|tx| {
+            tx.hold_push(&row, &reason, self.ctx.next_try(row.failures))?;
+            if row.mismatches >= MISMATCHES_TOLD {
+                let figures = BTreeMap::from([
+                    ("sent".to_owned(), candidate.desired.to_string()),
+                    ("read back".to_owned(), total.to_string()),
+                ]);
+                let body = NoticeBody {
+                    sku: Some(row.sku.clone()),
+                    figures,
+                    ..NoticeBody::default()
+                };
+                self.ctx
+                    .notify(tx, NoticeKind::AnotherWriter, row.sku.as_str(), &body)?;
+            }
+            Ok(())
+        })?;
+        report.wait(
+            row.sku.as_str(),
+            format!("SKU {}: {reason}", candidate.item.sku.label()),
+        );
+        Ok(())
+    }
+
+    fn is_oversold(&self, candidate: &Candidate<'_>, reserved: i64) -> bool {
+        let promised = Qty::whole(reserved);
+        let free =
+            candidate.terms.quantity() + candidate.terms.safety + Qty::whole(candidate.out_open);
+        free < promised
+    }
+
+    fn tell(
+        &self,
+        tx: &crate::store::Tx<'_>,
+        candidate: &Candidate<'_>,
+        held: &StoreStock,
+        oversold: bool,
+    ) -> crate::store::StoreResult<()> {
+        let row = &candidate.item.row;
+        let label = candidate.item.sku.label();
+        let figures = BTreeMap::from([
+            ("stock".to_owned(), candidate.terms.stock().to_string()),
+            ("published".to_owned(), held.total.to_string()),
+            ("reserved".to_owned(), held.reserved.to_string()),
+            ("warehouse".to_owned(), row.warehouse.to_string()),
+        ]);
+        let body = NoticeBody {
+            sku: Some(row.sku.clone()),
+            reason: Some(label),
+            action: Some(format!("stockbridge explain {}", row.sku)),
+            figures,
+            ..NoticeBody::default()
+        };
+        if oversold {
+            self.ctx
+                .notify(tx, NoticeKind::Oversold, row.sku.as_str(), &body)?;
+        }
+        if candidate.terms.vanished {
+            self.ctx
+                .notify(tx, NoticeKind::Vanished, row.sku.as_str(), &body)?;
+        }
+        Ok(())
+    }
+}
+
+/// P4, and the reading back of P5. Runs on a worker thread, so it gets the doors and nothing else.
+fn send(storefront: &dyn Storefront, candidate: &Candidate<'_>, permit: Permit<'_>) -> Sent {
+    let row = &candidate.item.row;
+    let answer = permit.check().and_then(|()| {
+        storefront.set_quantity(
+            &row.sku,
+            &row.warehouse,
+            candidate.desired,
+            candidate.as_of,
+            &permit,
+        )
+    });
+    match answer {
+        // Whatever the answer to an absolute write, the number read back decides.
+        Ok(()) | Err(PortError::Uncertain { .. }) => match storefront.stock(&row.sku) {
+            Ok(stock) => Sent::ReadBack(stock),
+            Err(err) => Sent::Open(err),
+        },
+        Err(PortError::Transient { reason, .. }) if reason.contains("locked") => {
+            Sent::Locked(reason)
+        }
+        Err(err) => Sent::Open(err),
+    }
+}
+
+/// Whether a number must be sent: it differs, or was never confirmed, or an earlier write may still overwrite it, or a
+/// reservation waits to be cleared.
+fn must_send(candidate: &Candidate<'_>) -> bool {
+    let row = &candidate.item.row;
+    row.published != Some(candidate.desired)
+        || row.desired != Some(candidate.desired)
+        || row.ver != row.published_ver
+        || row.inflight_until.0 != 0
+        || row.uncertain_until.0 != 0
+        || row.bound
+        || row.ack_t > row.pushed_t
+}

@@ -1,0 +1,183 @@
+//! What the configuration tells the stages, in the stages' own words; times in milliseconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::domain::ids::{BaseCode, SkuRef, WarehouseId};
+use crate::domain::qty::Qty;
+use crate::domain::stock::NegativeShop;
+use crate::domain::time::Moment;
+
+/// Everything a stage is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The storefront's account, part of every movement's key.
+    pub account: String,
+    /// Orders placed before this are not ours to move.
+    pub cutover: Moment,
+    /// The warehouses whose numbers are published.
+    pub warehouses: Vec<Warehouse>,
+    /// The virtual depot.
+    pub depot: BaseCode,
+    /// True when the virtual depot does not count: a movement counts from its remito on.
+    pub by_remito: bool,
+    /// How a shop with negative stock counts.
+    pub negative_shop: NegativeShop,
+    /// Whether the reversal of an order canceled after booking is booked.
+    pub reverse_on_cancel: bool,
+    /// Which shops are asked for goods first.
+    pub pick_order: Vec<BaseCode>,
+    /// Stock held back per SKU, on top of the warehouse's own.
+    pub safety: BTreeMap<SkuRef, Qty>,
+    /// Whether this program starts handling.
+    pub start_handling: bool,
+    /// Whether handling is also started for an order without a line of ours.
+    pub handle_without_stock: bool,
+    /// Whether movements can be found again in the ERP.
+    pub searchable: bool,
+    /// Concurrent calls to the storefront.
+    pub workers: usize,
+    /// How orders are found.
+    pub poll: Poll,
+    /// The waiting times that guard against duplicates.
+    pub protocol: Protocol,
+    /// How quantities are published.
+    pub push: Push,
+    /// How people are told.
+    pub notices: Notices,
+    /// What is forgotten.
+    pub gc: Gc,
+}
+
+/// One warehouse of the storefront.
+#[derive(Debug, Clone)]
+pub struct Warehouse {
+    /// Its id.
+    pub id: WarehouseId,
+    /// The bases whose stock it offers, the virtual depot included where it counts.
+    pub counted: BTreeSet<BaseCode>,
+    /// The base in which its sales are booked.
+    pub movement_base: BaseCode,
+    /// Whether a person must make a remito for its orders.
+    pub remito: bool,
+    /// Stock held back per SKU.
+    pub safety: Qty,
+}
+
+/// How orders are found.
+#[derive(Debug, Clone)]
+pub struct Poll {
+    /// Read the feed.
+    pub feed: bool,
+    /// Read the newest orders of the list.
+    pub list: bool,
+    /// Create and repair the feed's configuration.
+    pub manage_feed: bool,
+    /// How often the list is swept.
+    pub sweep_every: i64,
+    /// How far a sweep reaches back.
+    pub sweep_window: i64,
+    /// How often all orders that wait for handling are listed.
+    pub ready_sweep_every: i64,
+    /// How often every open order is read again.
+    pub reread_every: i64,
+    /// How often the catalogue is read again.
+    pub refs_every: i64,
+    /// How many of the newest orders the list mode looks at.
+    pub list_last: u32,
+    /// Consecutive empty reads that end a drain.
+    pub empty_reads: u32,
+    /// Tries after which an event whose order cannot be read is set aside.
+    pub unreadable_tries: u32,
+    /// Time after which it is.
+    pub unreadable_after: i64,
+    /// Time after which a held-up order is shown to a person.
+    pub stuck_after: i64,
+}
+
+/// The waiting times of the crash protocol.
+#[derive(Debug, Clone)]
+pub struct Protocol {
+    /// From a claim to the start of its call.
+    pub gap: i64,
+    /// The longest movement call.
+    pub movement_limit: i64,
+    /// After which an abandoned movement call can no longer take effect.
+    pub movement_settle: i64,
+    /// Between the two absences.
+    pub absences_apart: i64,
+    /// How long a movement may stay undecided.
+    pub undecided_after: i64,
+    /// Attempts of a movement before it is rejected.
+    pub max_attempts: i64,
+    /// The longest start-handling call.
+    pub handling_limit: i64,
+    /// When an unanswered start of handling is looked at again.
+    pub handling_recheck: i64,
+    /// The longest stock write.
+    pub stock_limit: i64,
+    /// After which an abandoned stock write can no longer take effect.
+    pub stock_settle: i64,
+    /// First backoff between runs.
+    pub backoff_base: i64,
+    /// Longest backoff between runs.
+    pub backoff_cap: i64,
+}
+
+/// How quantities are published.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// How often every SKU is compared with the ERP.
+    pub full_every: i64,
+    /// The brake's share, in percent.
+    pub max_drop_percent: u64,
+    /// The brake's least number of SKUs.
+    pub max_drop_count: u64,
+    /// Whether an incomplete reading may lower a number.
+    pub decrease_when_incomplete: bool,
+}
+
+/// How people are told.
+#[derive(Debug, Clone)]
+pub struct Notices {
+    /// How long an equal alert is only counted.
+    pub digest_every: i64,
+    /// Marked resends before a person must look.
+    pub max_resends: i64,
+}
+
+/// What is forgotten, by age.
+#[derive(Debug, Clone)]
+pub struct Gc {
+    /// Settled orders.
+    pub settled_after: i64,
+    /// Sent notices.
+    pub notices_after: i64,
+    /// Rejected input.
+    pub rejects_after: i64,
+    /// Records of pushes and events.
+    pub records_after: i64,
+}
+
+impl Settings {
+    /// Returns the warehouse with this id, letter for letter.
+    pub fn warehouse(&self, id: &WarehouseId) -> Option<&Warehouse> {
+        self.warehouses.iter().find(|w| w.id == *id)
+    }
+
+    /// Returns how long a failed item waits after `failures` tries: uniform up to base · 2ⁿ, capped.
+    pub fn backoff(&self, failures: i64, rng: &dyn crate::domain::ports::Rng) -> i64 {
+        let doublings = u32::try_from(failures.clamp(0, 20)).unwrap_or(20);
+        let most = self
+            .protocol
+            .backoff_base
+            .saturating_mul(1_i64 << doublings)
+            .min(self.protocol.backoff_cap);
+        i64::try_from(rng.uniform(most.max(0).unsigned_abs())).unwrap_or(most)
+    }
+}
+
+/// Turns milliseconds into a duration; negative ones into none.
+pub fn duration(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(0).unsigned_abs())
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use hyper::ext::ReasonPhrase;
 use reqwest::blocking::{Body, Client};
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Certificate, Method, Url, redirect, retry};
 
 use crate::adapters::http::text::{decode_lossily, one_line};
@@ -214,13 +214,17 @@ impl HttpClient {
         }
         let client = self.client()?;
         let limit = request.timeout.unwrap_or(self.options.total_timeout);
+        let bodiless = matches!(request.method, Method::GET | Method::HEAD | Method::DELETE);
         let mut builder = client
             .request(request.method, request.url)
             .headers(request.headers)
             .timeout(limit);
-        if let Some(body) = request.body {
-            builder = builder.body(Body::from(body));
-        }
+        builder = match request.body {
+            Some(body) => builder.body(Body::from(body)),
+            // Some servers answer 411 to a write that does not say that it is empty.
+            None if bodiless => builder,
+            None => builder.header(CONTENT_LENGTH, 0),
+        };
         let mut response = builder.send().map_err(|err| classify(&err, limit))?;
         if response.headers().len() > MAX_HEADERS {
             return Err(HttpError::TooLarge(format!(

@@ -82,6 +82,14 @@ impl<T> Verdict<T> {
     }
 }
 
+/// What follows one attempt of a read.
+enum Step<T> {
+    /// Its result stands.
+    End(PortResult<T>),
+    /// Another attempt may help; with the wait that the host asked for.
+    Repeat(String, Option<Duration>),
+}
+
 /// The calls of one run to one host.
 pub struct Calls<'a> {
     client: HttpClient,
@@ -134,45 +142,16 @@ impl<'a> Calls<'a> {
         let mut attempt = 1;
         loop {
             self.env.gate.admit(self.client.host())?;
-            let (reason, asked, repeat) = match self.send(request.clone()) {
-                Ok(answer) => match judge(&answer) {
-                    Verdict::Take(value) => {
-                        self.report(CallOutcome::Answered);
-                        return Ok(value);
-                    }
-                    Verdict::Refuse(reason) => {
-                        self.report(CallOutcome::Answered);
-                        return Err(PortError::rejected(self.describe(request, &reason)));
-                    }
-                    Verdict::Deny(reason) => {
-                        self.report(CallOutcome::Denied);
-                        return Err(PortError::denied(self.describe(request, &reason)));
-                    }
-                    Verdict::Again(reason) => {
-                        self.report(CallOutcome::Failed);
-                        (reason, None, true)
-                    }
-                    Verdict::Wait(reason, wait) => {
-                        let wait = wait.unwrap_or(self.env.min_retry_after);
-                        self.report(CallOutcome::Throttled(wait));
-                        (reason, Some(wait), true)
-                    }
-                },
-                Err(HttpError::TooLarge(reason)) => {
-                    self.report(CallOutcome::Answered);
-                    return Err(PortError::rejected(self.describe(request, &reason)));
+            let (outcome, step) = self.attempt(request, &judge);
+            self.report(outcome);
+            let (reason, asked) = match step {
+                Step::End(end) => {
+                    return end.map_err(|err| self.located(request, err));
                 }
-                Err(HttpError::BadTls(reason)) => {
-                    self.report(CallOutcome::Failed);
-                    (reason, None, false)
-                }
-                Err(HttpError::NotSent(reason) | HttpError::Lost(reason)) => {
-                    self.report(CallOutcome::Failed);
-                    (reason, None, true)
-                }
+                Step::Repeat(reason, asked) => (reason, asked),
             };
             let pause = self.pause(attempt).max(asked.unwrap_or_default());
-            if !repeat || attempt == MAX_ATTEMPTS || !self.fits(pause) || !self.may_retry() {
+            if attempt == MAX_ATTEMPTS || !self.fits(pause) || !self.may_retry() {
                 return Err(PortError::Transient {
                     reason: self.describe(request, &reason),
                     retry_after: asked,
@@ -180,6 +159,48 @@ impl<'a> Calls<'a> {
             }
             self.env.clock.sleep(pause);
             attempt += 1;
+        }
+    }
+
+    /// Sends a read once and decides what follows.
+    fn attempt<T>(
+        &self,
+        request: &Request,
+        judge: &impl Fn(&Answer) -> Verdict<T>,
+    ) -> (CallOutcome, Step<T>) {
+        let answer = match self.send(request.clone()) {
+            Ok(answer) => answer,
+            Err(HttpError::TooLarge(reason)) => {
+                let end = Step::End(Err(PortError::rejected(reason)));
+                return (CallOutcome::Answered, end);
+            }
+            // A certificate does not become true within seconds.
+            Err(err @ HttpError::BadTls(_)) => {
+                let end = Step::End(Err(PortError::transient(err.to_string())));
+                return (CallOutcome::Failed, end);
+            }
+            Err(err @ (HttpError::NotSent(_) | HttpError::Lost(_))) => {
+                return (CallOutcome::Failed, Step::Repeat(err.to_string(), None));
+            }
+        };
+        match judge(&answer) {
+            Verdict::Take(value) => (CallOutcome::Answered, Step::End(Ok(value))),
+            Verdict::Refuse(reason) => (
+                CallOutcome::Answered,
+                Step::End(Err(PortError::rejected(reason))),
+            ),
+            Verdict::Deny(reason) => (
+                CallOutcome::Denied,
+                Step::End(Err(PortError::denied(reason))),
+            ),
+            Verdict::Again(reason) => (CallOutcome::Failed, Step::Repeat(reason, None)),
+            Verdict::Wait(reason, wait) => {
+                let wait = wait.unwrap_or(self.env.min_retry_after);
+                (
+                    CallOutcome::Throttled(wait),
+                    Step::Repeat(reason, Some(wait)),
+                )
+            }
         }
     }
 
@@ -236,6 +257,24 @@ impl<'a> Calls<'a> {
     /// Writes an error's text: what was done, where, and what came of it.
     pub fn describe(&self, request: &Request, reason: &str) -> String {
         format!("{} at {}: {reason}", request.title(), self.client.host())
+    }
+
+    /// Adds to an error's reason what was done and where.
+    fn located(&self, request: &Request, err: PortError) -> PortError {
+        match err {
+            PortError::Transient {
+                reason,
+                retry_after,
+            } => PortError::Transient {
+                reason: self.describe(request, &reason),
+                retry_after,
+            },
+            PortError::Uncertain { reason } => {
+                PortError::uncertain(self.describe(request, &reason))
+            }
+            PortError::Rejected { reason } => PortError::rejected(self.describe(request, &reason)),
+            PortError::Denied { reason } => PortError::denied(self.describe(request, &reason)),
+        }
     }
 
     /// Returns how long an answer asks to wait, by the rules of this run; the configured minimum for a 429 without.
@@ -298,9 +337,10 @@ impl<'a> Calls<'a> {
 
 /// Writes a status with its reason phrase, for errors.
 pub fn status_text(answer: &Answer) -> String {
-    format!("{} {}", answer.status, answer.reason_phrase)
-        .trim_end()
-        .to_owned()
+    match answer.reason_phrase.as_str() {
+        "" => format!("{} (no readable reason)", answer.status),
+        phrase => format!("{} {phrase}", answer.status),
+    }
 }
 
 /// Sorts the status of an answer to a read that is no success; what the host may say on a repeat is transient.

@@ -432,3 +432,77 @@ fn chain(err: &(dyn std::error::Error + 'static)) -> String {
     }
     one_line(&parts.join(": "), 300)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(base: &str) -> Result<HttpClient, String> {
+        HttpClient::new(
+            base,
+            HttpOptions {
+                connect_timeout: Duration::from_secs(1),
+                total_timeout: Duration::from_secs(1),
+                ca_file: None,
+                keep_alive: false,
+                allow_local_addresses: false,
+            },
+        )
+    }
+
+    #[test]
+    fn only_web_addresses_with_a_host_make_a_client() {
+        for bad in ["", "tienda", "ftp://x", "data:x", "http://"] {
+            assert!(client(bad).is_err(), "{bad}");
+        }
+        assert_eq!(client("https://a.example").unwrap().host(), "a.example:443");
+        assert_eq!(client("http://[::1]:8009/x").unwrap().host(), "[::1]:8009");
+    }
+
+    #[test]
+    fn addresses_stay_below_the_base() {
+        let client = client("http://erp:8008/api.Dragonfish/").unwrap();
+        assert_eq!(
+            client.url("/Stock/?page=1").unwrap().as_str(),
+            "http://erp:8008/api.Dragonfish/Stock/?page=1"
+        );
+        assert!(
+            super::tests::client("http://erp")
+                .unwrap()
+                .url("@elsewhere/")
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn v31_addresses_of_this_machine_and_its_link_are_local() {
+        for bad in [
+            "127.0.0.1",
+            "127.8.8.8",
+            "0.0.0.0",
+            "169.254.169.254",
+            "100.100.100.200",
+            "255.255.255.255",
+            "::1",
+            "fe80::1",
+            "fd00:ec2::254",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(is_local(bad.parse().unwrap()), "{bad}");
+        }
+        for good in ["10.0.0.7", "192.168.1.9", "203.0.113.9", "2001:db8::1"] {
+            assert!(!is_local(good.parse().unwrap()), "{good}");
+        }
+    }
+
+    #[test]
+    fn i13_an_answer_shows_neither_headers_nor_body() {
+        let answer = Answer {
+            status: 200,
+            reason_phrase: String::new(),
+            headers: HeaderMap::new(),
+            body: b"canary".to_vec(),
+        };
+        assert!(!format!("{answer:?}").contains("canary"));
+    }
+}

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::adapters::http::client::Answer;
 use crate::adapters::http::text::one_line;
 use crate::adapters::vtex::wire::{encode, integer, text};
 use crate::adapters::vtex::{Vtex, utc};
@@ -125,12 +126,27 @@ impl Vtex<'_> {
         if i32::try_from(quantity).is_err() || quantity < 0 {
             return refuse("a quantity must be from 0 to 2147483647");
         }
+        let (method, path, body) = self.quantity_call(sku, warehouse, quantity, as_of)?;
+        let request = self.request(NAME, &about, method, &path, Some(&body))?;
+        let title = request.title();
+        let answer = self.calls.write(request, Some(permit))?;
+        self.judge_quantity(&title, &answer)
+    }
+
+    /// Builds the configured call; for a `PUT` this reads the lead time first.
+    fn quantity_call(
+        &self,
+        sku: &SkuId,
+        warehouse: &WarehouseId,
+        quantity: i64,
+        as_of: Moment,
+    ) -> PortResult<(Method, String, Value)> {
         let record = format!(
             "{LOGISTICS}/inventory/skus/{}/warehouses/{}",
             encode(sku.as_str()),
             encode(warehouse.as_str())
         );
-        let (method, path, body) = match self.config.stock_call {
+        Ok(match self.config.stock_call {
             StockCall::Patch => (
                 Method::PATCH,
                 format!("{record}/quantity"),
@@ -160,11 +176,11 @@ impl Vtex<'_> {
                     "quantity": quantity,
                 }),
             ),
-        };
-        let request = self.request(NAME, &about, method, &path, Some(&body))?;
-        let title = request.title();
-        let answer = self.calls.write(request, Some(permit))?;
-        let reason = || self.refusal(&title, &answer);
+        })
+    }
+
+    fn judge_quantity(&self, title: &str, answer: &Answer) -> PortResult<()> {
+        let reason = || self.refusal(title, answer);
         match answer.status {
             200..=299 => Ok(()),
             401 | 403 => Err(PortError::denied(reason())),
@@ -175,7 +191,7 @@ impl Vtex<'_> {
             }),
             429 => Err(PortError::Transient {
                 reason: reason(),
-                retry_after: self.calls.asked_wait(&answer),
+                retry_after: self.calls.asked_wait(answer),
             }),
             408 => Err(PortError::uncertain(reason())),
             400..=499 => Err(PortError::rejected(reason())),

@@ -150,7 +150,7 @@ pub const TRANSITIONS: &[Transition] = {
 
 /// Tells whether `row` permits an effect of this kind to go from one state to the other.
 pub fn permits(row: &str, kind: EffectKind, from: EffectState, to: EffectState) -> bool {
-    TRANSITIONS.iter().any(|t| *t == (row, kind, from, to))
+    TRANSITIONS.contains(&(row, kind, from, to))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod listing;
 pub mod move_stock;
 pub mod notify;
 pub mod poll;
+pub mod publish;
 pub mod push_stock;
 pub mod quantity;
 pub mod reserve;

@@ -8,22 +8,17 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::ids::{ErpCode, OrderId, SkuId};
+use crate::domain::ids::{ErpCode, OrderId, SkuId, WarehouseId};
 use crate::domain::notice::{NoticeBody, NoticeKind};
-use crate::domain::ports::{Permit, PortError, PortResult, StoreStock, Storefront};
-use crate::domain::qty::Qty;
+use crate::domain::ports::{PortError, PortResult};
 use crate::domain::stock::{QuantityTerms, Reading, StockLevels};
-use crate::domain::time::{BootTime, Moment};
 use crate::stages::context::{BATCH, Context, Pace, distinct, in_parallel};
 use crate::stages::intake;
+use crate::stages::publish::{Candidate, hold, push_chunk};
 use crate::stages::quantity::{Figure, Item, figure, items};
 use crate::stages::report::{Halt, Report, StageResult};
-use crate::stages::settings::duration;
 use crate::store::orders::FoundBy;
-use crate::store::pushes::{Confirmation, Intent};
-
-/// Another number is read back so often in a row before people are told.
-const MISMATCHES_TOLD: i64 = 3;
+use crate::store::pushes::PushRow;
 
 /// Runs the stage.
 pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
@@ -59,28 +54,6 @@ struct Brake {
     seen: Cell<u64>,
     falls: Cell<u64>,
     rises: Cell<u64>,
-}
-
-/// A number that must be sent.
-struct Candidate<'a> {
-    item: Item<'a>,
-    terms: QuantityTerms,
-    desired: i64,
-    /// The instant that goes out with it.
-    as_of: Moment,
-    bound: bool,
-    out_open: i64,
-    start_seq: crate::domain::ids::Seq,
-}
-
-/// How one write ended.
-enum Sent {
-    /// What was read back.
-    ReadBack(Vec<StoreStock>),
-    /// The storefront was locked and discarded it.
-    Locked(String),
-    /// Not confirmed; the next run goes on.
-    Open(PortError),
 }
 
 struct Push<'a> {
@@ -145,11 +118,7 @@ impl<'a> Push<'a> {
     }
 
     /// Reads article by article, and pushes each before the next is read.
-    fn by_group(
-        &self,
-        rows: Vec<crate::store::pushes::PushRow>,
-        report: &mut Report,
-    ) -> StageResult {
+    fn by_group(&self, rows: Vec<PushRow>, report: &mut Report) -> StageResult {
         let (items, left_out) = items(self.ctx, rows)?;
         self.leave_out(&left_out, report)?;
         let mut by_code: BTreeMap<ErpCode, Vec<Item<'a>>> = BTreeMap::new();
@@ -206,11 +175,7 @@ impl<'a> Push<'a> {
         Ok(())
     }
 
-    fn leave_out(
-        &self,
-        left_out: &[(crate::store::pushes::PushRow, String)],
-        report: &mut Report,
-    ) -> StageResult {
+    fn leave_out(&self, left_out: &[(PushRow, String)], report: &mut Report) -> StageResult {
         if left_out.is_empty() {
             return Ok(());
         }
@@ -249,33 +214,10 @@ impl<'a> Push<'a> {
                     .iter()
                     .map(|item| (item, err.to_string(), false))
                     .collect();
-                self.hold(&holds, report)?;
+                hold(self.ctx, &holds, report)?;
                 Ok(None)
             }
         }
-    }
-
-    fn hold(&self, holds: &[(&Item<'_>, String, bool)], report: &mut Report) -> StageResult {
-        self.ctx.store.write(|tx| {
-            for (item, reason, absent) in holds {
-                let mut row = item.row.clone();
-                row.absences += i64::from(*absent);
-                tx.hold_push(&row, reason, self.ctx.next_try(row.failures))?;
-            }
-            Ok(())
-        })?;
-        for (item, reason, _) in holds {
-            let sku = &item.row.sku;
-            report.wait(
-                sku.as_str(),
-                format!(
-                    "SKU {} in {} waits: {reason}",
-                    item.sku.label(),
-                    item.row.warehouse
-                ),
-            );
-        }
-        Ok(())
     }
 
     /// P2–P6 for the items of one reading; true when every item was looked at.
@@ -294,7 +236,7 @@ impl<'a> Push<'a> {
             .iter()
             .map(|item| (item, "one of its orders cannot be read".to_owned(), false))
             .collect();
-        self.hold(&holds, report)?;
+        hold(self.ctx, &holds, report)?;
         let candidates = self.compare(ready, reading, report)?;
         self.apply_brake(&candidates, report)?;
         let chunk = self.ctx.settings.workers.max(1);
@@ -308,7 +250,7 @@ impl<'a> Push<'a> {
             }
             first = false;
             let rest = left.split_off(chunk.min(left.len()));
-            self.push_chunk(left, report)?;
+            push_chunk(self.ctx, left, report)?;
             left = rest;
             (self.ctx.progress)(
                 u64::try_from(total - left.len()).unwrap_or(0),
@@ -438,7 +380,7 @@ impl<'a> Push<'a> {
             .iter()
             .map(|(item, reason, absent)| (item, reason.clone(), *absent))
             .collect();
-        self.hold(&holds, report)?;
+        hold(self.ctx, &holds, report)?;
         Ok(candidates)
     }
 
@@ -481,7 +423,7 @@ impl<'a> Push<'a> {
         let held = in_parallel(&first_time, self.ctx.settings.workers, |c| {
             self.ctx.storefront.stock(&c.item.row.sku)
         });
-        let mut before: BTreeMap<(&SkuId, &crate::domain::ids::WarehouseId), i64> = BTreeMap::new();
+        let mut before: BTreeMap<(&SkuId, &WarehouseId), i64> = BTreeMap::new();
         for (candidate, stock) in first_time.iter().zip(held) {
             let row = &candidate.item.row;
             // What cannot be read is met again before it is sent.
@@ -526,316 +468,6 @@ impl<'a> Push<'a> {
             .store
             .write(|tx| self.ctx.notify(tx, NoticeKind::Brake, "push-stock", &body))?;
         Err(Halt::Brake(reason))
-    }
-
-    /// P2–P5 for a handful of numbers, under the storefront's lock; twice where one pass was not enough.
-    fn push_chunk(&self, chunk: Vec<Candidate<'a>>, report: &mut Report) -> StageResult {
-        let Some(_lock) = self.ctx.storefront_lock()? else {
-            report.waiting += u64::try_from(chunk.len()).unwrap_or(0);
-            return Ok(());
-        };
-        let again = self.pass(chunk, true, report)?;
-        if !again.is_empty() {
-            self.pass(again, false, report)?;
-        }
-        Ok(())
-    }
-
-    fn pass(
-        &self,
-        chunk: Vec<Candidate<'a>>,
-        may_repeat: bool,
-        report: &mut Report,
-    ) -> StageResult<Vec<Candidate<'a>>> {
-        let workers = self.ctx.settings.workers;
-        let held = in_parallel(&chunk, workers, |c| {
-            self.ctx.storefront.stock(&c.item.row.sku)
-        });
-        let mut ready = Vec::with_capacity(chunk.len());
-        for (candidate, held) in chunk.into_iter().zip(held) {
-            let held = report.called(held)?;
-            if let Some(candidate) = self.sellable(candidate, held, report)? {
-                ready.push(candidate);
-            }
-        }
-        let (intents, send_by) = self.prepare(&mut ready)?;
-        let sent = {
-            let (storefront, permit) = (self.ctx.storefront, self.ctx.permit(send_by));
-            in_parallel(&ready, workers, |candidate| {
-                send(storefront, candidate, permit)
-            })
-        };
-        let mut again = Vec::new();
-        let mut locked = false;
-        for ((candidate, intent), sent) in ready.into_iter().zip(intents).zip(sent) {
-            match sent {
-                Sent::Locked(_) if may_repeat => {
-                    locked = true;
-                    again.push(candidate);
-                }
-                Sent::Locked(reason) => self.hold(&[(&candidate.item, reason, false)], report)?,
-                Sent::Open(err) => {
-                    let err = report.called::<()>(Err(err))?;
-                    let reason = err.err().map_or_else(String::new, |e| e.to_string());
-                    self.hold(&[(&candidate.item, reason, false)], report)?;
-                }
-                Sent::ReadBack(stock) => {
-                    report.reached += 1;
-                    again.extend(self.judge(candidate, &intent, &stock, may_repeat, report)?);
-                }
-            }
-        }
-        if locked {
-            // The storefront discards writes to a locked SKU and asks to come back after some seconds.
-            self.ctx.clock.sleep(duration(
-                2000 + i64::try_from(self.ctx.rng.uniform(3000)).unwrap_or(0),
-            ));
-        }
-        Ok(again)
-    }
-
-    /// P2: what the storefront holds. A SKU sold without limit is a person's decision and is left alone.
-    fn sellable(
-        &self,
-        candidate: Candidate<'a>,
-        held: PortResult<Vec<StoreStock>>,
-        report: &mut Report,
-    ) -> StageResult<Option<Candidate<'a>>> {
-        let held = match held {
-            Ok(held) => held,
-            Err(err) => {
-                self.hold(&[(&candidate.item, err.to_string(), false)], report)?;
-                return Ok(None);
-            }
-        };
-        let row = &candidate.item.row;
-        match held.iter().find(|stock| stock.warehouse == row.warehouse) {
-            Some(stock) if stock.unlimited => {
-                let note = "sold without limit in the storefront";
-                let seq = candidate.start_seq;
-                self.ctx
-                    .store
-                    .write(|tx| tx.skip_push(row, note, self.ctx.now, seq))?;
-                report.count("SKUs sold without limit");
-                Ok(None)
-            }
-            Some(_) => Ok(Some(candidate)),
-            None => {
-                let note = "the storefront has no such warehouse for the SKU".to_owned();
-                self.hold(&[(&candidate.item, note, false)], report)?;
-                Ok(None)
-            }
-        }
-    }
-
-    /// P3: the terms once more under the lock, then the intent, durable before the call.
-    fn prepare(&self, ready: &mut [Candidate<'a>]) -> StageResult<(Vec<Intent>, BootTime)> {
-        let protocol = &self.ctx.settings.protocol;
-        let boot = self.ctx.clock.boot();
-        let boot_id = self.ctx.clock.boot_id();
-        let longest = protocol.gap + protocol.stock_limit + protocol.stock_settle;
-        let intents = self.ctx.store.write(|tx| {
-            let mut intents = Vec::with_capacity(ready.len());
-            for candidate in ready.iter_mut() {
-                let row = tx.push(&candidate.item.row.sku, &candidate.item.row.warehouse)?;
-                if let Some(row) = row {
-                    candidate.item.row = row;
-                }
-                let row = &candidate.item.row;
-                if !candidate.bound {
-                    // `move` may have started handling, or confirmed a movement, since the numbers were compared.
-                    let (orders, open) = tx.terms(
-                        &row.sku,
-                        &row.warehouse,
-                        candidate.start_seq,
-                        self.ctx.settings.by_remito,
-                    )?;
-                    candidate.terms.orders = orders;
-                    candidate.out_open = open;
-                    candidate.desired = candidate.terms.desired();
-                }
-                let rebooted = row.boot_id != boot_id;
-                let waits = |until: BootTime| match until.0 {
-                    0 => BootTime(0),
-                    _ if rebooted => boot.plus_ms(longest),
-                    _ => until,
-                };
-                let changed = row.desired != Some(candidate.desired) || row.ack_t > row.pushed_t;
-                let intent = Intent {
-                    desired: candidate.desired,
-                    ver: row.ver + i64::from(changed),
-                    bound: candidate.bound,
-                    inflight_until: boot.plus_ms(longest),
-                    uncertain_until: waits(row.uncertain_until).max(waits(row.inflight_until)),
-                };
-                tx.prepare_push(row, &intent, &boot_id)?;
-                intents.push(intent);
-            }
-            Ok(intents)
-        })?;
-        Ok((intents, boot.plus_ms(protocol.gap)))
-    }
-
-    /// P5: only an equal number confirms. Returns the candidate when one more pass is needed.
-    fn judge(
-        &self,
-        candidate: Candidate<'a>,
-        intent: &Intent,
-        stock: &[StoreStock],
-        may_repeat: bool,
-        report: &mut Report,
-    ) -> StageResult<Option<Candidate<'a>>> {
-        let row = &candidate.item.row;
-        let Some(held) = stock.iter().find(|s| s.warehouse == row.warehouse) else {
-            self.hold(
-                &[(
-                    &candidate.item,
-                    "the read-back does not show the warehouse".into(),
-                    false,
-                )],
-                report,
-            )?;
-            return Ok(None);
-        };
-        if held.total != intent.desired {
-            self.mismatch(&candidate, held.total, report)?;
-            return Ok(None);
-        }
-        let oversold = self.is_oversold(&candidate, held.reserved);
-        let over = intent.uncertain_until.0 == 0 || intent.uncertain_until < self.ctx.clock.boot();
-        self.ctx.store.write(|tx| {
-            tx.confirm_push(
-                row,
-                &Confirmation {
-                    published: held.total,
-                    ver: intent.ver,
-                    pushed_t: candidate.as_of,
-                    checked_t: candidate.terms.read_at,
-                    checked_seq: candidate.start_seq,
-                    now: self.ctx.now,
-                    uncertain_until: if over {
-                        BootTime(0)
-                    } else {
-                        intent.uncertain_until
-                    },
-                    bound: intent.bound,
-                    oversold,
-                    terms: &candidate.terms,
-                },
-            )?;
-            self.tell(tx, &candidate, held, oversold)
-        })?;
-        report.count("SKUs published");
-        let label = candidate.item.sku.label();
-        report.say(
-            row.sku.as_str(),
-            format!("SKU {label} in {}: {} published", row.warehouse, held.total),
-        );
-        let sells =
-            |s: &StoreStock| s.warehouse != row.warehouse && (s.unlimited || s.total > s.reserved);
-        // A negative available here would switch the SKU off where it can still be sold.
-        if may_repeat && !intent.bound && held.total < held.reserved && stock.iter().any(sells) {
-            let desired = held.reserved;
-            return Ok(Some(Candidate {
-                desired,
-                bound: true,
-                ..candidate
-            }));
-        }
-        Ok(None)
-    }
-
-    fn mismatch(&self, candidate: &Candidate<'_>, total: i64, report: &mut Report) -> StageResult {
-        let mut row = candidate.item.row.clone();
-        row.mismatches += 1;
-        let reason = format!("{} was sent and {total} was read back", candidate.desired);
-        self.ctx.store.write(|tx| {
-            tx.hold_push(&row, &reason, self.ctx.next_try(row.failures))?;
-            if row.mismatches >= MISMATCHES_TOLD {
-                let figures = BTreeMap::from([
-                    ("sent".to_owned(), candidate.desired.to_string()),
-                    ("read back".to_owned(), total.to_string()),
-                ]);
-                let body = NoticeBody {
-                    sku: Some(row.sku.clone()),
-                    figures,
-                    ..NoticeBody::default()
-                };
-                self.ctx
-                    .notify(tx, NoticeKind::AnotherWriter, row.sku.as_str(), &body)?;
-            }
-            Ok(())
-        })?;
-        report.wait(
-            row.sku.as_str(),
-            format!("SKU {}: {reason}", candidate.item.sku.label()),
-        );
-        Ok(())
-    }
-
-    fn is_oversold(&self, candidate: &Candidate<'_>, reserved: i64) -> bool {
-        let promised = Qty::whole(reserved);
-        let free =
-            candidate.terms.quantity() + candidate.terms.safety + Qty::whole(candidate.out_open);
-        free < promised
-    }
-
-    fn tell(
-        &self,
-        tx: &crate::store::Tx<'_>,
-        candidate: &Candidate<'_>,
-        held: &StoreStock,
-        oversold: bool,
-    ) -> crate::store::StoreResult<()> {
-        let row = &candidate.item.row;
-        let label = candidate.item.sku.label();
-        let figures = BTreeMap::from([
-            ("stock".to_owned(), candidate.terms.stock().to_string()),
-            ("published".to_owned(), held.total.to_string()),
-            ("reserved".to_owned(), held.reserved.to_string()),
-            ("warehouse".to_owned(), row.warehouse.to_string()),
-        ]);
-        let body = NoticeBody {
-            sku: Some(row.sku.clone()),
-            reason: Some(label),
-            action: Some(format!("stockbridge explain {}", row.sku)),
-            figures,
-            ..NoticeBody::default()
-        };
-        if oversold {
-            self.ctx
-                .notify(tx, NoticeKind::Oversold, row.sku.as_str(), &body)?;
-        }
-        if candidate.terms.vanished {
-            self.ctx
-                .notify(tx, NoticeKind::Vanished, row.sku.as_str(), &body)?;
-        }
-        Ok(())
-    }
-}
-
-/// P4, and the reading back of P5. Runs on a worker thread, so it gets the doors and nothing else.
-fn send(storefront: &dyn Storefront, candidate: &Candidate<'_>, permit: Permit<'_>) -> Sent {
-    let row = &candidate.item.row;
-    let answer = permit.check().and_then(|()| {
-        storefront.set_quantity(
-            &row.sku,
-            &row.warehouse,
-            candidate.desired,
-            candidate.as_of,
-            &permit,
-        )
-    });
-    match answer {
-        // Whatever the answer to an absolute write, the number read back decides.
-        Ok(()) | Err(PortError::Uncertain { .. }) => match storefront.stock(&row.sku) {
-            Ok(stock) => Sent::ReadBack(stock),
-            Err(err) => Sent::Open(err),
-        },
-        Err(PortError::Transient { reason, .. }) if reason.contains("locked") => {
-            Sent::Locked(reason)
-        }
-        Err(err) => Sent::Open(err),
     }
 }
 

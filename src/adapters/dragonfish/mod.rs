@@ -1,1 +1,4 @@
 //! Dragonfish over HTTP.
+
+mod code;
+mod dates;

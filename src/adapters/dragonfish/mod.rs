@@ -2,3 +2,5 @@
 
 mod code;
 mod dates;
+mod session;
+mod wire;

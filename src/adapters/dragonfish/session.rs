@@ -212,6 +212,11 @@ impl<'a> Session<'a> {
         self.authenticate()
     }
 
+    /// Returns wall time.
+    pub(super) fn now(&self) -> Moment {
+        self.env.clock.now()
+    }
+
     /// Returns when the token ends, where it says so.
     pub(super) fn token_end(&self) -> Option<Moment> {
         token_end(self.token.expose_secret())

@@ -12,10 +12,11 @@ mod samples;
 mod smtp;
 mod templates;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use lettre::message::Mailbox;
+use lettre::transport::smtp::client::Certificate;
 use secrecy::SecretString;
 
 use crate::config::sections::{MailConfig, MailSecurity, MailTransport, NotifyConfig};
@@ -150,7 +151,7 @@ fn check_server(smtp: &Smtp) -> Check {
     }
 }
 
-fn check_folder(folder: &std::path::Path) -> Check {
+fn check_folder(folder: &Path) -> Check {
     let name = "mail.folder";
     let shown = folder.display();
     match folder.metadata() {
@@ -269,14 +270,25 @@ fn server(config: &MailConfig, password: Option<SecretString>) -> Result<Smtp, M
         MailSecurity::Starttls => 587,
         MailSecurity::None => 25,
     };
+    let authority = config.ca_file.as_deref().map(read_authority).transpose()?;
     Ok(Smtp {
         host,
+        authority,
         port: config.port.unwrap_or(default_port),
         security: config.security,
         login,
         timeout: config.timeout.duration(),
         tls: OnceLock::new(),
     })
+}
+
+fn read_authority(path: &Path) -> Result<Certificate, MailError> {
+    let refuse = |reason: String| MailError::Config {
+        key: "notify.mail.ca_file",
+        reason: format!("{}: {reason}", path.display()),
+    };
+    let pem = std::fs::read(path).map_err(|err| refuse(err.to_string()))?;
+    Certificate::from_pem(&pem).map_err(|_| refuse("holds no certificate in PEM form".into()))
 }
 
 /// Tells whether a host can only be this machine.

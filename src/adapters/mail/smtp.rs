@@ -26,7 +26,7 @@ use std::time::Duration;
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{SmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, SmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Severity;
@@ -49,6 +49,8 @@ pub(super) struct Smtp {
     pub(super) security: MailSecurity,
     /// Name and password, where the server wants them.
     pub(super) login: Option<(String, SecretString)>,
+    /// An authority to trust besides the system's.
+    pub(super) authority: Option<Certificate>,
     /// Time for each step.
     pub(super) timeout: Duration,
     /// Reading the system's certificates takes a while, and most runs send nothing.
@@ -175,7 +177,11 @@ impl Smtp {
         if let Some(ready) = self.tls.get() {
             return Ok(ready);
         }
-        let built = TlsParameters::builder(self.host.clone())
+        let mut builder = TlsParameters::builder(self.host.clone());
+        if let Some(authority) = &self.authority {
+            builder = builder.add_root_certificate(authority.clone());
+        }
+        let built = builder
             .build_rustls()
             .map_err(|err| self.transient("prepare TLS for", &err))?;
         Ok(self.tls.get_or_init(|| built))

@@ -70,6 +70,11 @@ impl PortError {
         }
     }
 
+    /// Tells whether the storefront discarded a stock write because of a lock of some seconds.
+    pub fn is_lock(&self) -> bool {
+        matches!(self, Self::Transient { reason, .. } if reason.contains(LOCKED))
+    }
+
     /// Builds a [`PortError::Denied`].
     pub fn denied(reason: impl Into<String>) -> Self {
         Self::Denied {
@@ -77,6 +82,9 @@ impl PortError {
         }
     }
 }
+
+/// The words in the reason of a stock write that the storefront discarded because of a lock.
+pub const LOCKED: &str = "locked at the storefront";
 
 /// What a port call returns.
 pub type PortResult<T> = Result<T, PortError>;

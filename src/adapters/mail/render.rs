@@ -1,6 +1,6 @@
 //! Turns a notice into a subject, a text and an HTML page.
 //!
-//! Pure: what a template can see is [`Vars`], and nothing in it is a secret or a customer's.
+//! Rendering is pure. What a template can see is `Vars`, and nothing in it is a secret or a customer's.
 
 use std::collections::BTreeMap;
 

@@ -64,8 +64,14 @@ impl Smtp {
         let sent = self
             .announce(&mut connection, envelope)
             .and_then(|()| self.transmit(&mut connection, mail));
-        // The answer to the farewell changes nothing; `abort` says it too and closes.
-        connection.abort();
+        match sent {
+            // The server answered: take leave and close. Whatever it says to that changes nothing.
+            Ok(()) | Err(PortError::Rejected { .. } | PortError::Denied { .. }) => {
+                connection.abort();
+            }
+            // It may be silent, and a farewell would wait for it once more.
+            Err(PortError::Transient { .. } | PortError::Uncertain { .. }) => drop(connection),
+        }
         sent
     }
 

@@ -91,7 +91,7 @@ fn a_mail_file_is_read_back_as_written() {
     let mail = parse(&bytes);
     assert_eq!(
         mail.message_id(),
-        Some("remito.1-01.1@tienda.tienda.example")
+        Some("remito.1-01.1.1770138309000@tienda.tienda.example")
     );
     assert_eq!(
         mail.subject(),
@@ -129,7 +129,9 @@ fn a_mail_file_is_read_back_as_written() {
 fn the_same_notice_twice_leaves_one_file() {
     let root = tempfile::tempdir().unwrap();
     let mail = folder_mail(root.path());
+    let path = root.path().join("remito.1-01.1.eml");
     mail.send(&remito("remito.1-01.1")).unwrap();
+    let first = read(&path);
     let mut again = remito("remito.1-01.1");
     again.maybe_duplicate = true;
     mail.send(&again).unwrap();
@@ -139,8 +141,9 @@ fn the_same_notice_twice_leaves_one_file() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(names, ["remito.1-01.1.eml"]);
-    let bytes = read(&root.path().join("remito.1-01.1.eml"));
+    let bytes = read(&path);
     let mail = parse(&bytes);
+    assert_eq!(mail.message_id(), parse(&first).message_id());
     assert!(mail.subject().unwrap().contains("[posible duplicado]"));
     let text = mail.body_text(0).unwrap();
     assert!(text.starts_with("Posible duplicado del aviso remito.1-01.1"));

@@ -3,8 +3,8 @@
 usage: smtp_server.py FOLDER
 
 Makes a certificate authority and a certificate for "localhost" in FOLDER, prints "ready STARTTLS TLS PLAIN" with the
-three ports, and serves until its standard input is closed. A mail is kept in FOLDER as the left side of its message id
-with ".eml". The recipient decides what happens: rcpt550@, rcpt451@, data550@, data451@, data530@.
+three ports, and serves until its standard input is closed. A mail is kept in FOLDER under the notice's key, the left
+side of its message id without the instant at its end. The recipient decides what happens: rcpt550@, rcpt451@, data550@, data451@, data530@.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class Handler:
             if asked:
                 return f"{asked[1]} content refused"
         message_id = message_from_bytes(envelope.content)["Message-ID"]
-        key = re.fullmatch(r"<([A-Za-z0-9._-]+)@.*>", message_id)[1]
+        key = re.fullmatch(r"<([A-Za-z0-9._-]+)\.\d+@.*>", message_id)[1]
         (self.folder / f"{key}.eml").write_bytes(envelope.content)
         return "250 kept"
 

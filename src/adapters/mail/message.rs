@@ -28,7 +28,9 @@ impl Addresses {
     /// A reason when the notice's key cannot be part of a message id.
     pub(super) fn compose(&self, notice: &Notice, rendered: &Rendered) -> Result<Message, String> {
         check_key(&notice.key)?;
-        let message_id = format!("<{}@{}>", notice.key, self.id_domain);
+        // Keys count up in one state file. A new file begins again, and some mail programs hide a second mail with a
+        // known id: the instant of writing, which every try of a notice shares, keeps the two apart.
+        let message_id = format!("<{}.{}@{}>", notice.key, notice.written.0, self.id_domain);
         let builder = Message::builder()
             .from(self.from.clone())
             .subject(rendered.subject.clone())

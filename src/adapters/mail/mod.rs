@@ -2,7 +2,7 @@
 //!
 //! [`Mail`] renders a notice with the [`render::Templates`] of the configured language and hands it to a mail server
 //! (`smtp`) or writes it into a folder (`folder`). A mail is sent once a call, never repeated inside; its
-//! `Message-ID` depends on the notice's key alone, so that a marked second copy can be recognised.
+//! `Message-ID` depends on the notice alone, so that a marked second copy can be recognised.
 
 mod clean;
 mod folder;

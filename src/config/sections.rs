@@ -489,6 +489,9 @@ pub struct MailConfig {
     /// Time for each step of a mail.
     #[serde(default = "d::mail_timeout")]
     pub timeout: Span,
+    /// A PEM file with a private certificate authority to trust besides the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How mail leaves.

@@ -1,0 +1,618 @@
+//! Turns a notice into a subject, a text and an HTML page.
+//!
+//! Rendering is pure. What a template can see is `Vars`, and nothing in it is a secret or a customer's.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::Offset;
+use serde::Serialize;
+
+use super::MailError;
+use super::clean::{LONGEST_NAME, LONGEST_SENTENCE, clean};
+use super::samples;
+use super::templates::Texts;
+use crate::config::sections::{Language, NotifyConfig};
+use crate::domain::notice::{Notice, NoticeBody, NoticeItem};
+use crate::domain::time::Moment;
+
+/// The most goods, alerts, bases or figures listed in one notice.
+const MOST_LINES: usize = 200;
+/// The most bytes of a notice, text and HTML together.
+const MOST_BYTES: usize = 200_000;
+
+/// A notice as people read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The subject: one line, at most 200 characters.
+    pub subject: String,
+    /// The plain text.
+    pub text: String,
+    /// The HTML page.
+    pub html: String,
+}
+
+/// Everything needed to write notices in one language.
+#[derive(Debug)]
+pub struct Templates {
+    texts: Texts,
+    language: Language,
+    offset: Offset,
+    account: String,
+}
+
+impl Templates {
+    /// Loads the templates compiled in, and those that the configured folder replaces.
+    ///
+    /// # Errors
+    ///
+    /// [`MailError`] when a file of the folder cannot be used; see [`Templates::check`] for what only shows in use.
+    pub fn load(config: &NotifyConfig, account: &str) -> Result<Self, MailError> {
+        let offset = parse_offset(&config.utc_offset).ok_or_else(|| MailError::Config {
+            key: "notify.utc_offset",
+            reason: format!("{:?} is not an offset like -03:00", config.utc_offset),
+        })?;
+        Ok(Self {
+            texts: Texts::load(config.language, config.templates.as_deref())?,
+            language: config.language,
+            offset,
+            account: clean(account, LONGEST_NAME),
+        })
+    }
+
+    /// Renders every kind with sample contents, so that a broken template is found now and not at three in the morning.
+    ///
+    /// # Errors
+    ///
+    /// [`MailError::Template`] naming the first template that cannot be rendered.
+    pub fn check(&self) -> Result<(), MailError> {
+        for notice in samples::notices() {
+            self.render(&notice)?;
+        }
+        Ok(())
+    }
+
+    /// Renders a notice; a long one is cut to what a mail can carry and says where the full list is.
+    ///
+    /// # Errors
+    ///
+    /// [`MailError::Template`] when a template of the operator's fails on this notice.
+    pub fn render(&self, notice: &Notice) -> Result<Rendered, MailError> {
+        let mut lines = MOST_LINES;
+        loop {
+            let rendered = self.render_lines(notice, lines)?;
+            if rendered.text.len() + rendered.html.len() <= MOST_BYTES || lines == 0 {
+                return Ok(rendered);
+            }
+            lines /= 2;
+        }
+    }
+
+    fn render_lines(&self, notice: &Notice, lines: usize) -> Result<Rendered, MailError> {
+        let kind = notice.kind;
+        let mut vars = self.vars(notice, lines);
+        if notice.maybe_duplicate {
+            vars.duplicate = self.texts.duplicate(&vars)?;
+        }
+        if vars.more > 0 {
+            vars.more_lines = self.texts.more(&vars)?;
+        }
+        vars.lead = self.texts.of_kind(kind, "lead", &vars)?;
+        vars.next = self.texts.of_kind(kind, "next", &vars)?;
+        let subject = self.texts.of_kind(kind, "subject", &vars)?;
+        let mark = if notice.maybe_duplicate {
+            self.texts.table.duplicate_mark.as_str()
+        } else {
+            ""
+        };
+        let subject = format!("[{}] {mark}{subject}", self.account);
+        Ok(Rendered {
+            subject: clean(&subject, LONGEST_NAME),
+            text: self.texts.layout(kind, "txt", &vars)?,
+            html: self.texts.layout(kind, "html", &vars)?,
+        })
+    }
+
+    fn vars(&self, notice: &Notice, lines: usize) -> Vars<'_> {
+        let body = &notice.body;
+        let name = |text: &str| clean(text, LONGEST_NAME);
+        let hidden = body.items.len().saturating_sub(lines);
+        let hidden = hidden + body.repeats.len().saturating_sub(lines);
+        Vars {
+            language: match self.language {
+                Language::Es => "es",
+                Language::Pt => "pt",
+                Language::En => "en",
+            },
+            label: &self.texts.table.label,
+            account: &self.account,
+            kind: notice.kind.as_str(),
+            key: name(&notice.key),
+            written: self.instant(notice.written),
+            title: self.title(notice.kind),
+            order: body
+                .order
+                .as_ref()
+                .map(|o| name(o.as_str()))
+                .unwrap_or_default(),
+            sku: body
+                .sku
+                .as_ref()
+                .map(|s| name(s.as_str()))
+                .unwrap_or_default(),
+            depot: body
+                .depot
+                .as_ref()
+                .map(|d| name(d.as_str()))
+                .unwrap_or_default(),
+            movement: body.movement.as_deref().map(name).unwrap_or_default(),
+            delivery_date: body
+                .delivery_date
+                .map(|at| self.instant(at))
+                .unwrap_or_default(),
+            pickup_point: body.pickup_point.as_deref().map(name).unwrap_or_default(),
+            reason: sentence(body.reason.as_deref()),
+            action: sentence(body.action.as_deref()),
+            facts: self.facts(body),
+            items: body.items.iter().take(lines).map(Item::new).collect(),
+            repeats: self.repeats(body, lines),
+            more: hidden,
+            duplicate: String::new(),
+            more_lines: String::new(),
+            lead: String::new(),
+            next: String::new(),
+        }
+    }
+
+    /// Returns what is known besides the goods, each with its label.
+    fn facts(&self, body: &NoticeBody) -> Vec<Fact> {
+        let table = &self.texts.table;
+        let known = [
+            ("order", body.order.as_ref().map(ToString::to_string)),
+            ("sku", body.sku.as_ref().map(ToString::to_string)),
+            ("depot", body.depot.as_ref().map(ToString::to_string)),
+            ("movement", body.movement.clone()),
+            (
+                "delivery_date",
+                body.delivery_date.map(|at| self.instant(at)),
+            ),
+            ("pickup_point", body.pickup_point.clone()),
+            ("reason", body.reason.clone()),
+        ];
+        let known = known.into_iter().filter_map(|(name, value)| {
+            let longest = if name == "reason" {
+                LONGEST_SENTENCE
+            } else {
+                LONGEST_NAME
+            };
+            value.map(|value| Fact::new(&table.label, name, &value, longest))
+        });
+        let figures = body.figures.iter().take(MOST_LINES);
+        let figures =
+            figures.map(|(name, value)| Fact::new(&table.figure, name, value, LONGEST_NAME));
+        known.chain(figures).collect()
+    }
+
+    fn repeats(&self, body: &NoticeBody, lines: usize) -> Vec<Repeated<'_>> {
+        let repeats = body.repeats.iter().take(lines);
+        repeats
+            .map(|repeat| Repeated {
+                title: self.title(repeat.kind),
+                subject: clean(&repeat.subject, LONGEST_NAME),
+                times: repeat.times,
+            })
+            .collect()
+    }
+
+    fn title(&self, kind: crate::domain::notice::NoticeKind) -> &str {
+        self.texts
+            .table
+            .notice
+            .get(&kind)
+            .map_or(kind.as_str(), |phrases| phrases.title.as_str())
+    }
+
+    /// Writes an instant in the configured zone and the language's form.
+    fn instant(&self, at: Moment) -> String {
+        let local = Timestamp::from_millisecond(at.0).map(|t| self.offset.to_datetime(t));
+        match local.and_then(|local| strtime::format(&self.texts.table.date, local)) {
+            Ok(text) => clean(&text, LONGEST_NAME),
+            Err(_) => at.to_string(),
+        }
+    }
+}
+
+/// What a template can see. Texts are clean, single lines; what is not known is empty.
+#[derive(Serialize)]
+struct Vars<'a> {
+    language: &'static str,
+    label: &'a BTreeMap<String, String>,
+    account: &'a str,
+    kind: &'static str,
+    key: String,
+    written: String,
+    title: &'a str,
+    order: String,
+    sku: String,
+    depot: String,
+    movement: String,
+    delivery_date: String,
+    pickup_point: String,
+    reason: String,
+    action: String,
+    /// All of the above that is known, and the figures, with labels.
+    facts: Vec<Fact>,
+    items: Vec<Item>,
+    repeats: Vec<Repeated<'a>>,
+    /// How many goods and alerts were left out.
+    more: usize,
+    /// The sentence about a possible duplicate; empty in phrases.
+    duplicate: String,
+    /// The sentence about what was left out; empty in phrases.
+    more_lines: String,
+    /// What happened; empty in phrases.
+    lead: String,
+    /// What to do; empty in phrases.
+    next: String,
+}
+
+#[derive(Serialize)]
+struct Fact {
+    label: String,
+    value: String,
+}
+
+impl Fact {
+    fn new(labels: &BTreeMap<String, String>, name: &str, value: &str, longest: usize) -> Self {
+        Self {
+            label: labels
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| clean(name, LONGEST_NAME)),
+            value: clean(value, longest),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Item {
+    reference: String,
+    name: String,
+    units: i64,
+    picks: Vec<PickLine>,
+    short: i64,
+}
+
+impl Item {
+    fn new(item: &NoticeItem) -> Self {
+        let picks = item.picks.iter().take(MOST_LINES).map(|pick| PickLine {
+            base: clean(pick.base.as_str(), LONGEST_NAME),
+            stock: clean(&pick.stock, LONGEST_NAME),
+            take: pick.take,
+        });
+        Self {
+            reference: clean(&item.reference, LONGEST_NAME),
+            name: clean(item.name.as_deref().unwrap_or_default(), LONGEST_NAME),
+            units: item.units,
+            picks: picks.collect(),
+            short: item.short,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PickLine {
+    base: String,
+    stock: String,
+    take: i64,
+}
+
+#[derive(Serialize)]
+struct Repeated<'a> {
+    title: &'a str,
+    subject: String,
+    times: i64,
+}
+
+fn sentence(text: Option<&str>) -> String {
+    clean(text.unwrap_or_default(), LONGEST_SENTENCE)
+}
+
+/// Parses `-03:00`.
+fn parse_offset(text: &str) -> Option<Offset> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (hours, minutes) = digits.split_once(':')?;
+    let number = |text: &str| match text.len() {
+        2 if text.bytes().all(|b| b.is_ascii_digit()) => text.parse::<i32>().ok(),
+        _ => None,
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    if hours > 14 || minutes > 59 {
+        return None;
+    }
+    Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::mail::tests::config;
+    use crate::domain::ids::{BaseCode, OrderId, SkuId};
+    use crate::domain::notice::{NoticeKind, Pick, Repeat};
+
+    fn templates(language: &str) -> Templates {
+        let config = config(&format!("language = {language:?}"));
+        Templates::load(&config, "tienda").unwrap()
+    }
+
+    fn notice(kind: NoticeKind, body: NoticeBody) -> Notice {
+        Notice {
+            key: format!("{}.1234567890123-01.1", kind.as_str()),
+            kind,
+            body,
+            written: Moment::parse("2026-02-03T17:05:09Z").unwrap(),
+            maybe_duplicate: false,
+        }
+    }
+
+    fn base(code: &str) -> BaseCode {
+        BaseCode::parse(code).unwrap()
+    }
+
+    fn goods(reference: &str, name: &str) -> NoticeItem {
+        let pick = |code: &str, stock: &str, take| Pick {
+            base: base(code),
+            stock: stock.into(),
+            take,
+        };
+        NoticeItem {
+            reference: reference.into(),
+            name: Some(name.into()),
+            units: 3,
+            picks: vec![pick("CENTRO", "2", 2), pick("NORTE", "0", 0)],
+            short: 1,
+        }
+    }
+
+    fn remito() -> Notice {
+        let body = NoticeBody {
+            order: Some(OrderId::parse("1234567890123-01").unwrap()),
+            items: vec![goods("REM01-AZUL-M", "Remera azul M")],
+            depot: Some(base("WOO")),
+            movement: Some("4711".into()),
+            delivery_date: Moment::parse("2026-02-05T15:00:00Z"),
+            pickup_point: Some("Local Centro".into()),
+            ..NoticeBody::default()
+        };
+        notice(NoticeKind::Remito, body)
+    }
+
+    #[test]
+    fn the_remito_notice_is_what_a_shop_can_act_on() {
+        let rendered = templates("es").render(&remito()).unwrap();
+        assert_eq!(
+            rendered.subject,
+            "[tienda] Hacer remito del pedido 1234567890123-01 a WOO"
+        );
+        let expected = "\
+Hay que traer mercadería de los locales para el pedido 1234567890123-01 de la tienda web.
+
+Pedido: 1234567890123-01
+Enviar al depósito: WOO
+Movimiento en el ERP: 4711
+Entrega prometida: 05/02/2026 12:00
+Retira en: Local Centro
+
+Artículos:
+- 3 x REM01-AZUL-M (Remera azul M)
+    CENTRO: stock 2 -> tomar 2
+    NORTE: stock 0
+    FALTAN 1
+
+Qué hacer: Separe las unidades indicadas, haga el remito en el ERP hacia WOO y envíe la mercadería.
+
+-- 
+Aviso remito.1234567890123-01.1, tienda, 03/02/2026 14:05";
+        assert_eq!(rendered.text, expected);
+        let row = "<td align=\"right\">3</td><td>REM01-AZUL-M</td><td>Remera azul M</td>";
+        assert!(rendered.html.contains(row), "{}", rendered.html);
+        assert!(
+            rendered
+                .html
+                .contains("<strong>tomar 2 de CENTRO</strong> (stock 2)")
+        );
+        assert!(rendered.html.contains("FALTAN 1"));
+    }
+
+    #[test]
+    fn a_possible_duplicate_says_so_first_in_every_language() {
+        let mut again = remito();
+        again.maybe_duplicate = true;
+        for (language, mark, line) in [
+            (
+                "es",
+                "[tienda] [posible duplicado] ",
+                "Posible duplicado del aviso remito.",
+            ),
+            (
+                "pt",
+                "[tienda] [possível duplicado] ",
+                "Possível duplicado do aviso remito.",
+            ),
+            (
+                "en",
+                "[tienda] [possible duplicate] ",
+                "Possible duplicate of notice remito.",
+            ),
+        ] {
+            let rendered = templates(language).render(&again).unwrap();
+            assert!(rendered.subject.starts_with(mark), "{}", rendered.subject);
+            assert!(rendered.text.starts_with(line), "{}", rendered.text);
+            assert!(rendered.html.contains(line), "{}", rendered.html);
+        }
+    }
+
+    #[test]
+    fn an_oversold_notice_shows_its_figures_in_portuguese() {
+        let body = NoticeBody {
+            sku: Some(SkuId::parse("1001").unwrap()),
+            reason: Some("available is -2".into()),
+            action: Some("stockbridge explain 1001".into()),
+            figures: BTreeMap::from([
+                ("published".into(), "5".into()),
+                ("lots".into(), "7".into()),
+            ]),
+            ..NoticeBody::default()
+        };
+        let rendered = templates("pt")
+            .render(&notice(NoticeKind::Oversold, body))
+            .unwrap();
+        assert_eq!(
+            rendered.subject,
+            "[tienda] A loja vendeu mais do que existe: SKU 1001"
+        );
+        let expected = "\
+A loja prometeu mais unidades do que existem.
+
+SKU: 1001
+Motivo: available is -2
+lots: 7
+Publicado na loja: 5
+
+O que fazer: Revise os pedidos abertos deste item e consiga as unidades ou cancele a venda.
+    stockbridge explain 1001
+
+-- 
+Aviso oversold.1234567890123-01.1, tienda, 03/02/2026 14:05";
+        assert_eq!(rendered.text, expected);
+    }
+
+    #[test]
+    fn a_digest_counts_what_came_again_in_english() {
+        let body = NoticeBody {
+            repeats: vec![Repeat {
+                kind: NoticeKind::Parked,
+                subject: "order 1234567890123-01".into(),
+                times: 12,
+            }],
+            ..NoticeBody::default()
+        };
+        let rendered = templates("en")
+            .render(&notice(NoticeKind::Digest, body))
+            .unwrap();
+        assert_eq!(rendered.subject, "[tienda] Digest: alerts that came again");
+        let expected = "\
+These alerts came again; each was sent once and then only counted.
+
+Repeated alerts:
+- A person is needed: order 1234567890123-01 (12 times)
+
+What to do: Look at those that are still open: stockbridge status
+
+-- 
+Notice digest.1234567890123-01.1, tienda, 2026-02-03 14:05";
+        assert_eq!(rendered.text, expected);
+    }
+
+    #[test]
+    fn every_kind_renders_in_every_language() {
+        for language in ["es", "pt", "en"] {
+            let templates = templates(language);
+            templates.check().unwrap();
+            for kind in NoticeKind::ALL {
+                let rendered = templates
+                    .render(&notice(kind, NoticeBody::default()))
+                    .unwrap();
+                let (text, html) = (rendered.text, rendered.html);
+                assert!(!text.contains("{{") && !text.contains("none"), "{text}");
+                assert!(html.starts_with("<!DOCTYPE html>"), "{html}");
+            }
+        }
+    }
+
+    #[test]
+    fn v33_t2_t5_a_hostile_order_stays_data() {
+        let mut hostile = remito();
+        hostile.body.items = vec![
+            goods("=HYPERLINK(\"http://x\")", "<script>alert(1)</script>"),
+            goods("\u{202e}odiro", &format!("\u{1f455}{}", "x".repeat(10_000))),
+        ];
+        hostile.body.pickup_point = Some("Local\r\nBcc: persona@tienda.example".into());
+        hostile.body.reason = Some("<img src=x onerror=alert(1)>".into());
+        for language in ["es", "pt", "en"] {
+            let rendered = templates(language).render(&hostile).unwrap();
+            for forbidden in ["<script", "<img", "\u{202e}"] {
+                assert!(!rendered.html.contains(forbidden), "{}", rendered.html);
+            }
+            assert!(rendered.html.contains("&lt;script&gt;"));
+            assert!(rendered.text.contains("=HYPERLINK(\"http://x\")"));
+            assert!(
+                rendered.text.contains(": Local  Bcc: persona@"),
+                "{}",
+                rendered.text
+            );
+            let cut = format!("\u{1f455}{}…", "x".repeat(198));
+            assert!(rendered.text.contains(&cut), "{}", rendered.text);
+            assert!(rendered.text.chars().all(|c| c == '\n' || !c.is_control()));
+        }
+    }
+
+    #[test]
+    fn t5_a_subject_is_one_line_of_at_most_200_characters() {
+        let config = config("");
+        let templates = Templates::load(&config, &"\u{202e}a\n".repeat(300)).unwrap();
+        let subject = templates.render(&remito()).unwrap().subject;
+        assert_eq!(subject.chars().count(), 200);
+        assert!(subject.ends_with('…'));
+        assert!(!subject.contains(['\n', '\u{202e}']));
+    }
+
+    #[test]
+    fn t7_a_huge_order_is_summarised() {
+        let mut huge = remito();
+        huge.body.items = vec![goods("REM01-AZUL-M", "Remera azul M"); 500];
+        let rendered = templates("es").render(&huge).unwrap();
+        assert_eq!(rendered.text.matches("- 3 x REM01").count(), 200);
+        let more = "… y 300 líneas más. Lista completa: stockbridge show 1234567890123-01";
+        assert!(rendered.text.contains(more), "{}", rendered.text);
+        assert!(rendered.html.contains("300 líneas más"));
+
+        let mut wide = goods(&"&".repeat(200), &"\"".repeat(200));
+        wide.picks = vec![wide.picks[0].clone(); 1000];
+        huge.body.items = vec![wide; 500];
+        let rendered = templates("es").render(&huge).unwrap();
+        assert!(rendered.text.len() + rendered.html.len() <= MOST_BYTES);
+        assert!(rendered.text.contains("stockbridge show 1234567890123-01"));
+    }
+
+    #[test]
+    fn t8_the_variables_are_the_notice_and_nothing_else() {
+        let templates = templates("en");
+        let notice = remito();
+        let vars = serde_json::to_value(templates.vars(&notice, 200)).unwrap();
+        let names: Vec<_> = vars
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let expected = "account action delivery_date depot duplicate facts items key kind label language lead more \
+                        more_lines movement next order pickup_point reason repeats sku title written";
+        assert_eq!(names.join(" "), expected);
+    }
+
+    #[test]
+    fn offsets_are_hours_and_minutes() {
+        assert_eq!(parse_offset("-03:00"), Offset::from_seconds(-10_800).ok());
+        assert_eq!(parse_offset("+05:30"), Offset::from_seconds(19_800).ok());
+        for bad in [
+            "", "3", "-3:00", "-03:60", "Z", "-03:000", "+1a:00", "15:00",
+        ] {
+            assert_eq!(parse_offset(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,3 +1,7 @@
 //! The street door.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stockbridge::app::run(std::env::args_os())
+}

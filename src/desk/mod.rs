@@ -3,6 +3,7 @@
 //! Every answer is a document that serialises (`--json`) and knows how to write itself for a terminal.
 
 pub mod acts;
+pub mod doctor;
 pub mod explain;
 pub mod order;
 pub mod sku;

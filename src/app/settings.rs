@@ -1,0 +1,143 @@
+//! From the configuration's words to the stages' own.
+
+use std::collections::BTreeSet;
+
+use crate::config::sections::{Config, Incomplete, PollMode, Search, StartHandling, VirtualDepot};
+use crate::config::span::Span;
+use crate::domain::ids::BaseCode;
+use crate::domain::time::Moment;
+use crate::stages::settings::{Gc, Notices, Poll, Protocol, Push, Settings, Warehouse};
+use crate::store::Identity;
+use crate::store::gate::GateSettings;
+
+/// Returns what the stages are told.
+pub fn settings(config: &Config) -> Settings {
+    let erp = &config.erp;
+    Settings {
+        account: config.vtex.account.clone(),
+        cutover: Moment::parse(&config.poll.cutover).unwrap_or(Moment(i64::MAX)),
+        warehouses: warehouses(config),
+        depot: erp.depot.clone(),
+        by_remito: erp.virtual_depot == VirtualDepot::Excluded,
+        negative_shop: erp.negative_shop,
+        reverse_on_cancel: erp.reverse_on_cancel,
+        pick_order: erp.pick_order.clone(),
+        safety: config.safety_stock.clone(),
+        start_handling: config.vtex.start_handling == StartHandling::AfterMove,
+        handle_without_stock: config.vtex.handle_without_stock,
+        searchable: erp.dragonfish.search == Search::Searchable,
+        workers: config.vtex.workers,
+        poll: poll(config),
+        protocol: protocol(config),
+        push: Push {
+            full_every: config.push.full_every.ms(),
+            max_drop_percent: u64::from(config.push.max_drop_percent),
+            max_drop_count: u64::from(config.push.max_drop_count),
+            decrease_when_incomplete: config.push.incomplete == Incomplete::Decrease,
+        },
+        notices: Notices {
+            digest_every: config.notify.digest_every.ms(),
+            max_resends: i64::from(config.notify.max_resends),
+        },
+        gc: Gc {
+            settled_after: config.gc.settled_after.ms(),
+            notices_after: config.gc.notices_after.ms(),
+            rejects_after: config.gc.rejects_after.ms(),
+            records_after: config.gc.records_after.ms(),
+        },
+    }
+}
+
+/// Returns each warehouse with the bases that count for it: the depot counts where its sales are booked, or not at all.
+fn warehouses(config: &Config) -> Vec<Warehouse> {
+    let erp = &config.erp;
+    let included = erp.virtual_depot == VirtualDepot::Included;
+    let warehouse = |w: &crate::config::sections::WarehouseConfig| {
+        let movement_base = w.movement_base.clone().unwrap_or_else(|| erp.depot.clone());
+        let mut counted: BTreeSet<BaseCode> = w.bases.iter().cloned().collect();
+        if movement_base == erp.depot {
+            counted.insert(erp.depot.clone());
+        }
+        if !included {
+            counted.remove(&erp.depot);
+        }
+        Warehouse {
+            id: w.id.clone(),
+            counted,
+            remito: w.remito.unwrap_or(movement_base == erp.depot),
+            movement_base,
+            safety: w.safety_stock,
+        }
+    };
+    config.warehouse.iter().map(warehouse).collect()
+}
+
+/// Returns every base whose stock is read.
+pub fn counted_bases(settings: &Settings) -> Vec<BaseCode> {
+    let all: BTreeSet<_> = settings.warehouses.iter().flat_map(|w| w.counted.iter().cloned()).collect();
+    all.into_iter().collect()
+}
+
+fn poll(config: &Config) -> Poll {
+    let poll = &config.poll;
+    Poll {
+        feed: poll.mode != PollMode::List,
+        list: poll.mode != PollMode::Feed,
+        manage_feed: config.vtex.manage_feed,
+        sweep_every: poll.sweep_every.ms(),
+        sweep_window: poll.sweep_window.ms(),
+        ready_sweep_every: poll.ready_sweep_every.ms(),
+        reread_every: poll.reread_every.ms(),
+        refs_every: poll.refs_every.ms(),
+        list_last: poll.list_last,
+        empty_reads: poll.empty_reads,
+        unreadable_tries: poll.unreadable_tries,
+        unreadable_after: poll.unreadable_after.ms(),
+        stuck_after: poll.stuck_after.ms(),
+    }
+}
+
+fn protocol(config: &Config) -> Protocol {
+    let protocol = &config.protocol;
+    Protocol {
+        gap: protocol.gap.ms(),
+        movement_limit: protocol.movement_limit.ms(),
+        movement_settle: protocol.movement_settle.ms(),
+        absences_apart: protocol.absences_apart.ms(),
+        undecided_after: protocol.undecided_after.ms(),
+        max_attempts: i64::from(protocol.max_attempts),
+        handling_limit: protocol.handling_limit.ms(),
+        handling_recheck: protocol.handling_recheck.ms(),
+        stock_limit: protocol.stock_limit.ms(),
+        stock_settle: protocol.stock_settle.ms(),
+        backoff_base: protocol.backoff_base.ms(),
+        backoff_cap: protocol.backoff_cap.ms(),
+    }
+}
+
+/// Returns the numbers of the hosts' gate.
+pub fn gate(config: &Config) -> GateSettings {
+    GateSettings {
+        breaker_failures: i64::from(config.protocol.breaker_failures),
+        breaker_open: config.protocol.breaker_open.duration(),
+        longest_wait: Span::hours(1).duration(),
+    }
+}
+
+/// Returns whose memory the state file must be.
+pub fn identity(config: &Config) -> Identity {
+    Identity { account: config.vtex.account.clone(), erp: format!("dragonfish {}", config.erp.depot) }
+}
+
+/// Returns the longest time one outside call may take, for the watchdog.
+pub fn longest_call(config: &Config) -> std::time::Duration {
+    let dragonfish = &config.erp.dragonfish;
+    let calls = [
+        config.protocol.movement_limit,
+        dragonfish.stock_timeout,
+        dragonfish.read_timeout,
+        config.vtex.total_timeout,
+        config.notify.mail.timeout,
+    ];
+    calls.into_iter().map(Span::duration).max().unwrap_or_default()
+}

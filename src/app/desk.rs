@@ -31,7 +31,7 @@ pub fn without_configuration(cli: &Cli) -> Result<Option<Exit>, Failure> {
     match &cli.command {
         Command::Config(ConfigCommand::Init { file }) => init(file.as_deref()).map(Some),
         Command::Completions(shell) => {
-            say(&crate::cli::completions(*shell));
+            say(&crate::cli::completions(shell.shell));
             Ok(Some(Exit::Done))
         }
         Command::Man => {
@@ -70,8 +70,8 @@ pub fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit, Failure> {
     let machine = Machine::new(loaded).map_err(|err| Failure::new(Exit::Broken, err))?;
     match &cli.command {
         Command::Status => status(cli, &open_store(loaded, &machine)?, &machine),
-        Command::Show(order) => show(cli, &open_store(loaded, &machine)?, order),
-        Command::Explain(what) => explain(cli, &open_store(loaded, &machine)?, what),
+        Command::Show(arg) => show(cli, &open_store(loaded, &machine)?, &arg.order),
+        Command::Explain(arg) => explain(cli, &open_store(loaded, &machine)?, &arg.what),
         Command::Sku(SkuCommand::List { unmapped }) => {
             let list = desk::sku::list(&open_store(loaded, &machine)?, *unmapped).map_err(store_failure)?;
             print(cli, Exit::Done, &Listed { skus: &list }, &list);
@@ -83,7 +83,7 @@ pub fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit, Failure> {
             Some(file) => import_processed(cli, &open_store(loaded, &machine)?, &machine, file),
             None => Ok(Exit::Done),
         },
-        Command::Stock(sku) => stock(cli, loaded, &machine, sku),
+        Command::Stock(arg) => stock(cli, loaded, &machine, &arg.sku),
         Command::Doctor => doctor(cli, loaded, &machine),
         Command::Reserve(_)
         | Command::Move(_)

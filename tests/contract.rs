@@ -1,8 +1,9 @@
 //! Every request the VTEX adapter can make, against VTEX's published contracts.
 //!
 //! `tests/contract/run FOLDER` merges the contracts, installs Prism and runs this file; plain `cargo test` skips it.
-//! The way of a request: adapter → relay of ours, which keeps what Prism objects to → Prism as a proxy, which refuses
-//! what the contracts do not allow, requests and answers → sandbox.
+//! The way of a request: adapter → relay of ours, which keeps what Prism objects to → Prism, which refuses what the
+//! contracts do not allow. Prism answers by itself, with examples; given an upstream, it stands in front of that as a
+//! proxy and checks the answers as well.
 //!
 //! Exempt, since the contracts lack them: the change summary of an order, and `PUT /api/fulfillment/pvt/stock`.
 

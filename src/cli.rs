@@ -75,7 +75,13 @@ pub struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Write the log in this form
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORM")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        value_name = "FORM"
+    )]
     pub log_format: LogFormat,
 }
 
@@ -259,7 +265,9 @@ fn sku_id(text: &str) -> Result<SkuId, String> {
 fn instant(text: &str) -> Result<Moment, String> {
     Moment::parse(text)
         .or_else(|| Moment::parse(&format!("{text}T00:00:00Z")))
-        .ok_or_else(|| format!("{text:?} is not an instant; write 2026-01-31 or 2026-01-31T12:00:00-03:00"))
+        .ok_or_else(|| {
+            format!("{text:?} is not an instant; write 2026-01-31 or 2026-01-31T12:00:00-03:00")
+        })
 }
 
 /// A command line that ends the program at once: help, version, or a mistake.
@@ -278,8 +286,14 @@ pub struct CliEnd {
 /// [`CliEnd`] for help, version, and every mistake.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliEnd> {
     Cli::try_parse_from(args).map_err(|err| {
-        let shown = matches!(err.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-        CliEnd { code: if shown { 0 } else { 64 }, text: err.render().to_string() }
+        let shown = matches!(
+            err.kind(),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+        );
+        CliEnd {
+            code: if shown { 0 } else { 64 },
+            text: err.render().to_string(),
+        }
     })
 }
 
@@ -333,13 +347,21 @@ mod tests {
     #[test]
     fn c12_arguments_that_are_not_utf8_end_with_64() {
         use std::os::unix::ffi::OsStringExt;
-        let args = ["stockbridge".into(), "show".into(), OsString::from_vec(vec![0xff, 0xfe])];
+        let args = [
+            "stockbridge".into(),
+            "show".into(),
+            OsString::from_vec(vec![0xff, 0xfe]),
+        ];
         assert_eq!(parse(args).unwrap_err().code, 64);
     }
 
     #[test]
     fn help_and_version_end_with_0() {
-        for text in ["stockbridge --help", "stockbridge --version", "stockbridge poll --help"] {
+        for text in [
+            "stockbridge --help",
+            "stockbridge --version",
+            "stockbridge poll --help",
+        ] {
             assert_eq!(line(text).unwrap_err().code, 0, "{text}");
         }
     }
@@ -349,8 +371,16 @@ mod tests {
         let cli = line("stockbridge --json run --deadline 2m --wait 0s").unwrap();
         assert!(cli.global.json);
         assert_eq!(cli.global.deadline, Span::secs(120));
-        let cli = line("stockbridge poll --since 2026-01-01 --until 2026-01-02T00:00:00-03:00").unwrap();
-        assert!(matches!(cli.command, Command::Poll(PollArgs { since: Some(_), until: Some(_), .. })));
+        let cli =
+            line("stockbridge poll --since 2026-01-01 --until 2026-01-02T00:00:00-03:00").unwrap();
+        assert!(matches!(
+            cli.command,
+            Command::Poll(PollArgs {
+                since: Some(_),
+                until: Some(_),
+                ..
+            })
+        ));
     }
 
     #[test]

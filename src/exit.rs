@@ -65,7 +65,10 @@ impl Exit {
     /// Returns the end of a run of several stages.
     pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
         let exits: Vec<_> = exits.into_iter().collect();
-        WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Self::Done)
+        WORST_FIRST
+            .into_iter()
+            .find(|exit| exits.contains(exit))
+            .unwrap_or(Self::Done)
     }
 
     /// Translates how a stage ended. A held lock is no failure unless it was asked to be one.
@@ -90,8 +93,14 @@ mod tests {
 
     #[test]
     fn the_worst_end_wins_in_the_documented_order() {
-        assert_eq!(Exit::worst([Exit::Partial, Exit::Person, Exit::Done]), Exit::Person);
-        assert_eq!(Exit::worst([Exit::Denied, Exit::Unreachable, Exit::Io]), Exit::Io);
+        assert_eq!(
+            Exit::worst([Exit::Partial, Exit::Person, Exit::Done]),
+            Exit::Person
+        );
+        assert_eq!(
+            Exit::worst([Exit::Denied, Exit::Unreachable, Exit::Io]),
+            Exit::Io
+        );
         assert_eq!(Exit::worst([Exit::Broken, Exit::Io]), Exit::Broken);
         assert_eq!(Exit::worst([]), Exit::Done);
     }

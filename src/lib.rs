@@ -24,7 +24,13 @@
 //! 6. Nothing is deleted except by `gc`, which never touches open work or a key.
 //! 7. Stages do not call stages. They meet in the store.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an unexpected error should stop there"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "a test that meets an unexpected error should stop there"
+    )
+)]
 
 pub mod domain;
 

@@ -28,13 +28,21 @@ const SHORTEST_SECRET: usize = 4;
 pub fn init(options: LogOptions) {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
-        let LogOptions { level, json, run_id } = options;
+        let LogOptions {
+            level,
+            json,
+            run_id,
+        } = options;
         env_logger::Builder::new()
             .filter_level(level.min(LevelFilter::Warn))
             .filter_module("stockbridge", level)
             .format(move |out, record| {
                 let at = jiff::Timestamp::now();
-                let line = if json { json_line(record, &run_id, at) } else { text_line(record, &run_id, at) };
+                let line = if json {
+                    json_line(record, &run_id, at)
+                } else {
+                    text_line(record, &run_id, at)
+                };
                 writeln!(out, "{}", redacted(&line))
             })
             .init();
@@ -56,7 +64,9 @@ pub fn level(verbose: u8, quiet: bool, terminal: bool) -> LevelFilter {
 /// Makes a short random id for a run.
 pub fn run_id() -> String {
     let letters = b"0123456789abcdefghjkmnpqrstvwxyz";
-    (0..8).map(|_| char::from(letters[fastrand::usize(0..letters.len())])).collect()
+    (0..8)
+        .map(|_| char::from(letters[fastrand::usize(0..letters.len())]))
+        .collect()
 }
 
 /// Registers a secret: its value is taken out of every line from now on.
@@ -65,15 +75,21 @@ pub fn redact(secret: &SecretString) {
         return;
     }
     if let Ok(mut secrets) = SECRETS.write()
-        && !secrets.iter().any(|known| known.expose_secret() == secret.expose_secret())
+        && !secrets
+            .iter()
+            .any(|known| known.expose_secret() == secret.expose_secret())
     {
         secrets.push(secret.clone());
     }
 }
 
 fn redacted(line: &str) -> String {
-    let Ok(secrets) = SECRETS.read() else { return "a line was withheld".into() };
-    secrets.iter().fold(line.to_owned(), |line, secret| line.replace(secret.expose_secret(), "***"))
+    let Ok(secrets) = SECRETS.read() else {
+        return "a line was withheld".into();
+    };
+    secrets.iter().fold(line.to_owned(), |line, secret| {
+        line.replace(secret.expose_secret(), "***")
+    })
 }
 
 fn text_line(record: &Record<'_>, run_id: &str, at: jiff::Timestamp) -> String {
@@ -82,7 +98,11 @@ fn text_line(record: &Record<'_>, run_id: &str, at: jiff::Timestamp) -> String {
     for (key, value) in facts(record) {
         let value = escaped(&value);
         let quoted = value.is_empty() || value.contains([' ', '"', '=']);
-        line.push_str(&if quoted { format!(" {key}={value:?}") } else { format!(" {key}={value}") });
+        line.push_str(&if quoted {
+            format!(" {key}={value:?}")
+        } else {
+            format!(" {key}={value}")
+        });
     }
     line
 }
@@ -90,7 +110,10 @@ fn text_line(record: &Record<'_>, run_id: &str, at: jiff::Timestamp) -> String {
 fn json_line(record: &Record<'_>, run_id: &str, at: jiff::Timestamp) -> String {
     let mut object = serde_json::Map::new();
     object.insert("at".into(), format!("{at:.3}").into());
-    object.insert("level".into(), record.level().as_str().to_lowercase().into());
+    object.insert(
+        "level".into(),
+        record.level().as_str().to_lowercase().into(),
+    );
     object.insert("run".into(), run_id.into());
     object.insert("message".into(), record.args().to_string().into());
     for (key, value) in facts(record) {
@@ -120,7 +143,11 @@ fn escaped(text: &str) -> String {
     let breaks = |c: char| matches!(c, '\u{2028}' | '\u{2029}');
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || bidi(c) || breaks(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
+        if c.is_control() || bidi(c) || breaks(c) {
+            safe.extend(c.escape_default())
+        } else {
+            safe.push(c)
+        }
     }
     safe
 }
@@ -131,21 +158,38 @@ mod tests {
 
     fn line(message: &str) -> String {
         let at = jiff::Timestamp::UNIX_EPOCH;
-        text_line(&Record::builder().args(format_args!("{message}")).level(log::Level::Warn).build(), "r1", at)
+        text_line(
+            &Record::builder()
+                .args(format_args!("{message}"))
+                .level(log::Level::Warn)
+                .build(),
+            "r1",
+            at,
+        )
     }
 
     #[test]
     fn a_foreign_text_cannot_forge_a_line() {
         let forged = line("order x\n2026-01-01T00:00:00Z ERROR all is lost\u{202e}\u{1b}[31m");
         assert_eq!(forged.lines().count(), 1);
-        assert!(!forged.contains('\u{202e}') && !forged.contains('\u{1b}'), "{forged}");
-        assert!(forged.starts_with("1970-01-01T00:00:00Z WARN [r1] order x\\n"), "{forged}");
+        assert!(
+            !forged.contains('\u{202e}') && !forged.contains('\u{1b}'),
+            "{forged}"
+        );
+        assert!(
+            forged.starts_with("1970-01-01T00:00:00Z WARN [r1] order x\\n"),
+            "{forged}"
+        );
     }
 
     #[test]
     fn json_lines_are_one_object_with_the_facts() {
         let facts = [("order", "1-01")];
-        let record = Record::builder().args(format_args!("a \"b\"\nc")).key_values(&facts).build().to_owned_line();
+        let record = Record::builder()
+            .args(format_args!("a \"b\"\nc"))
+            .key_values(&facts)
+            .build()
+            .to_owned_line();
         let value: serde_json::Value = serde_json::from_str(&record).unwrap();
         assert_eq!(value["order"], "1-01");
         assert_eq!(value["message"], "a \"b\"\nc");
@@ -164,7 +208,10 @@ mod tests {
     fn registered_secrets_are_taken_out_of_every_line() {
         redact(&SecretString::from("s3cr3t-value-of-a-test"));
         redact(&SecretString::from("abc"));
-        assert_eq!(redacted("token s3cr3t-value-of-a-test abc"), "token *** abc");
+        assert_eq!(
+            redacted("token s3cr3t-value-of-a-test abc"),
+            "token *** abc"
+        );
     }
 
     #[test]

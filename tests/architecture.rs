@@ -1,6 +1,9 @@
 //! The arrows between the rooms, read from the sources: a room that names what it must not fails here.
 
-#![allow(clippy::unwrap_used, reason = "a test that meets an unexpected error should stop there")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets an unexpected error should stop there"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,36 +13,98 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "domain",
         &[
-            "crate::store", "crate::stages", "crate::desk", "crate::config", "crate::adapters", "crate::cli", "crate::app",
-            "crate::sandbox", "crate::exit", "crate::logging", "rusqlite", "reqwest", "lettre", "SystemTime", "std::env",
-            "std::fs", "std::net", "Instant::now",
+            "crate::store",
+            "crate::stages",
+            "crate::desk",
+            "crate::config",
+            "crate::adapters",
+            "crate::cli",
+            "crate::app",
+            "crate::sandbox",
+            "crate::exit",
+            "crate::logging",
+            "rusqlite",
+            "reqwest",
+            "lettre",
+            "SystemTime",
+            "std::env",
+            "std::fs",
+            "std::net",
+            "Instant::now",
         ],
     ),
     (
         "store",
         &[
-            "crate::stages", "crate::desk", "crate::config", "crate::adapters", "crate::cli", "crate::app",
-            "crate::sandbox", "reqwest", "lettre", "SystemTime", "std::env",
+            "crate::stages",
+            "crate::desk",
+            "crate::config",
+            "crate::adapters",
+            "crate::cli",
+            "crate::app",
+            "crate::sandbox",
+            "reqwest",
+            "lettre",
+            "SystemTime",
+            "std::env",
         ],
     ),
     (
         "stages",
         &[
-            "crate::desk", "crate::config", "crate::adapters", "crate::cli", "crate::app", "crate::sandbox", "rusqlite",
-            "reqwest", "lettre", "SystemTime", "std::env", "ready-for-handling", "Movimientodestock",
+            "crate::desk",
+            "crate::config",
+            "crate::adapters",
+            "crate::cli",
+            "crate::app",
+            "crate::sandbox",
+            "rusqlite",
+            "reqwest",
+            "lettre",
+            "SystemTime",
+            "std::env",
+            "ready-for-handling",
+            "Movimientodestock",
         ],
     ),
     (
         "desk",
         &[
-            "crate::stages", "crate::config", "crate::adapters", "crate::cli", "crate::app", "crate::sandbox", "rusqlite",
-            "reqwest", "lettre", "SystemTime", "std::env",
+            "crate::stages",
+            "crate::config",
+            "crate::adapters",
+            "crate::cli",
+            "crate::app",
+            "crate::sandbox",
+            "rusqlite",
+            "reqwest",
+            "lettre",
+            "SystemTime",
+            "std::env",
         ],
     ),
-    ("config", &["crate::store", "crate::stages", "crate::desk", "crate::adapters", "crate::app", "crate::sandbox"]),
+    (
+        "config",
+        &[
+            "crate::store",
+            "crate::stages",
+            "crate::desk",
+            "crate::adapters",
+            "crate::app",
+            "crate::sandbox",
+        ],
+    ),
     (
         "adapters",
-        &["crate::store", "crate::stages", "crate::desk", "crate::cli", "crate::app", "crate::sandbox", "rusqlite"],
+        &[
+            "crate::store",
+            "crate::stages",
+            "crate::desk",
+            "crate::cli",
+            "crate::app",
+            "crate::sandbox",
+            "rusqlite",
+        ],
     ),
     ("adapters/vtex", &["adapters::dragonfish", "adapters::mail"]),
     ("adapters/dragonfish", &["adapters::vtex", "adapters::mail"]),
@@ -47,8 +112,17 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "sandbox",
         &[
-            "crate::store", "crate::stages", "crate::desk", "crate::config", "crate::adapters", "crate::cli", "crate::app",
-            "domain::ports", "domain::stock", "reqwest", "rusqlite",
+            "crate::store",
+            "crate::stages",
+            "crate::desk",
+            "crate::config",
+            "crate::adapters",
+            "crate::cli",
+            "crate::app",
+            "domain::ports",
+            "domain::stock",
+            "reqwest",
+            "rusqlite",
         ],
     ),
 ];
@@ -66,7 +140,10 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 fn rust_files(room: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room), &mut found);
+    sources(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room),
+        &mut found,
+    );
     assert!(!found.is_empty(), "room {room} has no sources");
     found
 }
@@ -74,7 +151,10 @@ fn rust_files(room: &str) -> Vec<PathBuf> {
 /// Code without comments and without the tests at the end of a file.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -90,16 +170,37 @@ fn no_room_names_what_it_must_not() {
             }
         }
     }
-    assert!(broken.is_empty(), "forbidden arrows:\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "forbidden arrows:\n{}",
+        broken.join("\n")
+    );
 }
 
 #[test]
 fn stages_do_not_call_stages() {
-    for stage in ["poll", "reserve", "move_stock", "push_stock", "notify", "gc"] {
+    for stage in [
+        "poll",
+        "reserve",
+        "move_stock",
+        "push_stock",
+        "notify",
+        "gc",
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/stages/{stage}.rs"));
         let text = code(&fs::read_to_string(path).unwrap());
-        for other in ["poll", "reserve", "move_stock", "push_stock", "notify", "gc"] {
-            assert!(stage == other || !text.contains(&format!("stages::{other}")), "{stage} names {other}");
+        for other in [
+            "poll",
+            "reserve",
+            "move_stock",
+            "push_stock",
+            "notify",
+            "gc",
+        ] {
+            assert!(
+                stage == other || !text.contains(&format!("stages::{other}")),
+                "{stage} names {other}"
+            );
         }
     }
 }
@@ -110,7 +211,11 @@ fn sql_is_never_put_together_by_format() {
     for path in rust_files("") {
         let text = code(&fs::read_to_string(&path).unwrap());
         for line in text.lines().filter(|line| line.contains("format!")) {
-            assert!(!words.iter().any(|word| line.contains(word)), "{}: {line}", path.display());
+            assert!(
+                !words.iter().any(|word| line.contains(word)),
+                "{}: {line}",
+                path.display()
+            );
         }
     }
 }
@@ -126,9 +231,15 @@ fn files_stay_small() {
 #[test]
 fn every_statement_of_the_store_is_used() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let code: String = rust_files("store").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let code: String = rust_files("store")
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
     for entry in fs::read_dir(root.join("sql/store")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(code.contains(&format!("sql/store/{name}")), "{name} is not used");
+        assert!(
+            code.contains(&format!("sql/store/{name}")),
+            "{name} is not used"
+        );
     }
 }

@@ -3,7 +3,10 @@
 //! The model knows how the storefront counts and what truly lies on the shelves; it never calls the rule. The rule gets
 //! only what the program would know: facts with their counter, and readings that may be older than the facts.
 
-#![allow(clippy::unwrap_used, reason = "a test that meets an unexpected error should stop there")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets an unexpected error should stop there"
+)]
 
 use std::collections::BTreeMap;
 
@@ -62,7 +65,11 @@ struct World {
 
 impl World {
     fn reserved(&self) -> i64 {
-        self.sales.iter().filter(|s| s.hold != Hold::None).map(|s| s.units).sum()
+        self.sales
+            .iter()
+            .filter(|s| s.hold != Hold::None)
+            .map(|s| s.units)
+            .sum()
     }
 
     fn available(&self) -> i64 {
@@ -71,8 +78,18 @@ impl World {
 
     /// What may truly be sold: the shelf, less what is promised and still lies there, plus what is to come back.
     fn truth(&self, shelf: i64) -> i64 {
-        let promised: i64 = self.sales.iter().filter(|s| !s.canceled && !s.gone()).map(|s| s.units).sum();
-        let returning: i64 = self.sales.iter().filter(|s| s.canceled && s.gone() && s.returns()).map(|s| s.units).sum();
+        let promised: i64 = self
+            .sales
+            .iter()
+            .filter(|s| !s.canceled && !s.gone())
+            .map(|s| s.units)
+            .sum();
+        let returning: i64 = self
+            .sales
+            .iter()
+            .filter(|s| s.canceled && s.gone() && s.returns())
+            .map(|s| s.units)
+            .sum();
         shelf - promised + returning
     }
 
@@ -101,7 +118,13 @@ impl World {
             3 | 4 => self.move_out(at, much),
             5 => self.move_back(at, much),
             6 => self.shelf -= i64::from(much % 2),
-            7 | 8 => self.reading = Some(Read { t: now, seq: now, shelf: self.shelf }),
+            7 | 8 => {
+                self.reading = Some(Read {
+                    t: now,
+                    seq: now,
+                    shelf: self.shelf,
+                })
+            }
             9..=11 => self.push(),
             _ => {}
         }
@@ -149,7 +172,10 @@ impl World {
         let desired = self.rule(read);
         // The truth the reading could know: later sales in the shops are not its fault, later movements change nothing.
         let moved: i64 = self.shelf - read.shelf;
-        let truth = self.truth(self.shelf).max(self.truth(self.shelf) - moved.min(0)).max(0);
+        let truth = self
+            .truth(self.shelf)
+            .max(self.truth(self.shelf) - moved.min(0))
+            .max(0);
         self.total = desired;
         for sale in &mut self.sales {
             if matches!(sale.hold, Hold::Acknowledged(at) if at <= read.t) {
@@ -157,11 +183,20 @@ impl World {
             }
         }
         self.pushed += 1;
-        assert!(self.available() <= truth, "available {} above the truth {truth}: {self:?}", self.available());
+        assert!(
+            self.available() <= truth,
+            "available {} above the truth {truth}: {self:?}",
+            self.available()
+        );
     }
 
     fn rule(&self, read: Read) -> i64 {
-        let orders = self.sales.iter().enumerate().map(|(at, sale)| sale.term(at, read.seq)).collect();
+        let orders = self
+            .sales
+            .iter()
+            .enumerate()
+            .map(|(at, sale)| sale.term(at, read.seq))
+            .collect();
         let base = BaseCode::parse("A").unwrap();
         QuantityTerms {
             read_at: Moment(read.t),
@@ -188,7 +223,11 @@ impl World {
         }
         for _ in 0..2 {
             self.now += 1;
-            self.reading = Some(Read { t: self.now, seq: self.now, shelf: self.shelf });
+            self.reading = Some(Read {
+                t: self.now,
+                seq: self.now,
+                shelf: self.shelf,
+            });
             self.now += 1;
             self.push();
         }
@@ -198,7 +237,8 @@ impl World {
 impl Sale {
     /// Whether the goods have truly left the shelf.
     fn gone(&self) -> bool {
-        let applied = |b: Booking| matches!(b, Booking::Open { applied: true } | Booking::Done { .. });
+        let applied =
+            |b: Booking| matches!(b, Booking::Open { applied: true } | Booking::Done { .. });
         applied(self.out) && !applied(self.back)
     }
 
@@ -231,7 +271,11 @@ impl Sale {
             acknowledged: self.in_a,
             out_done: if done(self.out) { self.units } else { 0 },
             in_live: if live { self.units } else { 0 },
-            in_planned: if self.back == Booking::Planned { self.units } else { 0 },
+            in_planned: if self.back == Booking::Planned {
+                self.units
+            } else {
+                0
+            },
         }
     }
 }

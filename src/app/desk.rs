@@ -52,10 +52,15 @@ fn init(file: Option<&Path>) -> Result<Exit, Failure> {
         .write(true)
         .create_new(true)
         .open(path)
-        .and_then(|mut file| std::io::Write::write_all(&mut file, crate::config::EXAMPLE.as_bytes()));
+        .and_then(|mut file| {
+            std::io::Write::write_all(&mut file, crate::config::EXAMPLE.as_bytes())
+        });
     match written {
         Ok(()) => {
-            complain(&format!("wrote {}; fill it in, then run: stockbridge config check", path.display()));
+            complain(&format!(
+                "wrote {}; fill it in, then run: stockbridge config check",
+                path.display()
+            ));
             Ok(Exit::Done)
         }
         Err(err) => Err(Failure::new(Exit::Io, format!("{}: {err}", path.display()))),
@@ -73,12 +78,15 @@ pub fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit, Failure> {
         Command::Show(arg) => show(cli, &open_store(loaded, &machine)?, &arg.order),
         Command::Explain(arg) => explain(cli, &open_store(loaded, &machine)?, &arg.what),
         Command::Sku(SkuCommand::List { unmapped }) => {
-            let list = desk::sku::list(&open_store(loaded, &machine)?, *unmapped).map_err(store_failure)?;
+            let list = desk::sku::list(&open_store(loaded, &machine)?, *unmapped)
+                .map_err(store_failure)?;
             print(cli, Exit::Done, &Listed { skus: &list }, &list);
             Ok(Exit::Done)
         }
         Command::Sku(SkuCommand::Import { file }) => import_skus(cli, loaded, &machine, file),
-        Command::Remito(remito) => remito_done(cli, &open_store(loaded, &machine)?, &machine, &remito.order),
+        Command::Remito(remito) => {
+            remito_done(cli, &open_store(loaded, &machine)?, &machine, &remito.order)
+        }
         Command::Poll(poll) => match &poll.import_processed {
             Some(file) => import_processed(cli, &open_store(loaded, &machine)?, &machine, file),
             None => Ok(Exit::Done),
@@ -109,11 +117,23 @@ struct Done {
 }
 
 fn print(cli: &Cli, exit: Exit, document: &impl Serialize, text: &impl Display) {
-    if cli.global.json { print_json(&Document::new(exit, document)) } else { say(&text.to_string()) }
+    if cli.global.json {
+        print_json(&Document::new(exit, document))
+    } else {
+        say(&text.to_string())
+    }
 }
 
 fn done(cli: &Cli, count: usize, message: String) -> Exit {
-    print(cli, Exit::Done, &Done { done: count, message: message.clone() }, &format!("{message}\n"));
+    print(
+        cli,
+        Exit::Done,
+        &Done {
+            done: count,
+            message: message.clone(),
+        },
+        &format!("{message}\n"),
+    );
     Exit::Done
 }
 
@@ -126,7 +146,12 @@ fn config(cli: &Cli, loaded: &Loaded, command: &ConfigCommand) -> Result<Exit, F
         }
         ConfigCommand::Show => {
             let shown = crate::config::show::show(loaded);
-            print(cli, Exit::Done, &Keys { keys: &shown }, &crate::config::show::table(&shown));
+            print(
+                cli,
+                Exit::Done,
+                &Keys { keys: &shown },
+                &crate::config::show::table(&shown),
+            );
             Ok(Exit::Done)
         }
         ConfigCommand::Init { .. } => Ok(Exit::Done),
@@ -140,15 +165,24 @@ struct Keys<'a, T: Serialize> {
 
 fn status(cli: &Cli, store: &Store, machine: &Machine) -> Result<Exit, Failure> {
     let status = desk::status::status(store, machine.clock.now()).map_err(store_failure)?;
-    let exit = if status.attention.is_empty() { Exit::Done } else { Exit::Person };
+    let exit = if status.attention.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Person
+    };
     print(cli, exit, &status, &status);
     Ok(exit)
 }
 
 fn show(cli: &Cli, store: &Store, id: &OrderId) -> Result<Exit, Failure> {
-    let view = desk::order::order(store, id).map_err(store_failure)?.ok_or_else(|| {
-        Failure::new(Exit::Data, format!("order {id} is not known; hint: stockbridge poll --order {id}"))
-    })?;
+    let view = desk::order::order(store, id)
+        .map_err(store_failure)?
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Data,
+                format!("order {id} is not known; hint: stockbridge poll --order {id}"),
+            )
+        })?;
     print(cli, Exit::Done, &view, &view);
     Ok(Exit::Done)
 }
@@ -175,16 +209,30 @@ fn explain(cli: &Cli, store: &Store, what: &str) -> Result<Exit, Failure> {
         None => vec![],
     };
     if lines.is_empty() {
-        return Err(Failure::new(Exit::Data, format!("{what:?} is no SKU and no order that is known here")));
+        return Err(Failure::new(
+            Exit::Data,
+            format!("{what:?} is no SKU and no order that is known here"),
+        ));
     }
     let mut explanations = Vec::new();
-    for sku in lines.into_iter().map(|line| line.sku).collect::<BTreeSet<_>>() {
+    for sku in lines
+        .into_iter()
+        .map(|line| line.sku)
+        .collect::<BTreeSet<_>>()
+    {
         if let Some(row) = store.sku(&sku).map_err(store_failure)? {
             explanations.push(desk::explain::explain(store, &row).map_err(store_failure)?);
         }
     }
     let text: String = explanations.iter().map(ToString::to_string).collect();
-    print(cli, Exit::Done, &Listed { skus: &explanations }, &text);
+    print(
+        cli,
+        Exit::Done,
+        &Listed {
+            skus: &explanations,
+        },
+        &text,
+    );
     Ok(Exit::Done)
 }
 
@@ -192,50 +240,97 @@ fn read_file(path: &Path) -> Result<String, Failure> {
     let fail = |err: std::io::Error| Failure::new(Exit::Data, format!("{}: {err}", path.display()));
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(fail)?;
-    file.take(MOST_BYTES).read_to_string(&mut text).map_err(fail)?;
+    file.take(MOST_BYTES)
+        .read_to_string(&mut text)
+        .map_err(fail)?;
     Ok(text)
 }
 
-fn import_skus(cli: &Cli, loaded: &Loaded, machine: &Machine, file: &Path) -> Result<Exit, Failure> {
+fn import_skus(
+    cli: &Cli,
+    loaded: &Loaded,
+    machine: &Machine,
+    file: &Path,
+) -> Result<Exit, Failure> {
     let text = read_file(file)?;
     let memory = Memory::open(loaded, machine, false)?;
     let doors = Doors::open(loaded, machine, &memory, PATIENCE)?;
-    let rows = desk::sku::import(&memory.store, &doors.dragonfish, &text, machine.clock.now()).map_err(|err| match err {
-        desk::sku::ImportError::Store(err) => store_failure(err),
-        desk::sku::ImportError::Line { .. } => Failure::new(Exit::Data, format!("{}: {err}", file.display())),
-    })?;
+    let rows = desk::sku::import(&memory.store, &doors.dragonfish, &text, machine.clock.now())
+        .map_err(|err| match err {
+            desk::sku::ImportError::Store(err) => store_failure(err),
+            desk::sku::ImportError::Line { .. } => {
+                Failure::new(Exit::Data, format!("{}: {err}", file.display()))
+            }
+        })?;
     Ok(done(cli, rows, format!("{rows} SKUs imported")))
 }
 
-fn import_processed(cli: &Cli, store: &Store, machine: &Machine, file: &Path) -> Result<Exit, Failure> {
+fn import_processed(
+    cli: &Cli,
+    store: &Store,
+    machine: &Machine,
+    file: &Path,
+) -> Result<Exit, Failure> {
     let text = read_file(file)?;
     let imported = desk::acts::import_processed(store, &text, machine.clock.now());
     let (taken, known) = imported.map_err(|err| match err {
         desk::acts::ImportError::Store(err) => store_failure(err),
-        desk::acts::ImportError::Form(_) => Failure::new(Exit::Data, format!("{}: {err}", file.display())),
+        desk::acts::ImportError::Form(_) => {
+            Failure::new(Exit::Data, format!("{}: {err}", file.display()))
+        }
     })?;
-    Ok(done(cli, taken, format!("{taken} processed orders imported, {known} were known already")))
+    Ok(done(
+        cli,
+        taken,
+        format!("{taken} processed orders imported, {known} were known already"),
+    ))
 }
 
-fn remito_done(cli: &Cli, store: &Store, machine: &Machine, order: &OrderId) -> Result<Exit, Failure> {
-    let movements = desk::acts::remito_done(store, order, machine.clock.now()).map_err(store_failure)?;
+fn remito_done(
+    cli: &Cli,
+    store: &Store,
+    machine: &Machine,
+    order: &OrderId,
+) -> Result<Exit, Failure> {
+    let movements =
+        desk::acts::remito_done(store, order, machine.clock.now()).map_err(store_failure)?;
     if movements == 0 {
-        return Err(Failure::new(Exit::Data, format!("order {order} has no booked movement without a remito")));
+        return Err(Failure::new(
+            Exit::Data,
+            format!("order {order} has no booked movement without a remito"),
+        ));
     }
-    Ok(done(cli, movements, format!("the remito of order {order} is recorded")))
+    Ok(done(
+        cli,
+        movements,
+        format!("the remito of order {order} is recorded"),
+    ))
 }
 
 fn stock(cli: &Cli, loaded: &Loaded, machine: &Machine, what: &str) -> Result<Exit, Failure> {
     let memory = Memory::open(loaded, machine, false)?;
     let doors = Doors::open(loaded, machine, &memory, PATIENCE)?;
     let code = find_code(&memory.store, &doors.dragonfish, what)?;
-    let counted = settings::counted_bases(&settings::settings(&loaded.config)).into_iter().collect();
-    let view = desk::stock::stock(&doors.dragonfish, &code, &counted, &loaded.config.erp.blocked_bases);
+    let counted = settings::counted_bases(&settings::settings(&loaded.config))
+        .into_iter()
+        .collect();
+    let view = desk::stock::stock(
+        &doors.dragonfish,
+        &code,
+        &counted,
+        &loaded.config.erp.blocked_bases,
+    );
     let view = view.map_err(|err| match err {
-        crate::domain::ports::PortError::Denied { .. } => Failure::new(Exit::Denied, err.to_string()),
+        crate::domain::ports::PortError::Denied { .. } => {
+            Failure::new(Exit::Denied, err.to_string())
+        }
         _ => Failure::new(Exit::Unreachable, err.to_string()),
     })?;
-    let exit = if view.missing.is_empty() { Exit::Done } else { Exit::Partial };
+    let exit = if view.missing.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Partial
+    };
     print(cli, exit, &view, &view);
     Ok(exit)
 }
@@ -256,21 +351,35 @@ fn doctor(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Failure
     let ok = |name, detail: String| Check::new(name, CheckOutcome::Ok, detail);
     let mut checks = vec![ok("configuration", "sound".into())];
     for warning in &loaded.warnings {
-        checks.push(Check::new("configuration", CheckOutcome::Warn, warning.clone()));
+        checks.push(Check::new(
+            "configuration",
+            CheckOutcome::Warn,
+            warning.clone(),
+        ));
     }
     checks.extend(secrets(loaded));
     match Memory::open(loaded, machine, false) {
-        Err(failure) => checks.push(Check::new("state.open", CheckOutcome::Fail, failure.message)),
+        Err(failure) => checks.push(Check::new(
+            "state.open",
+            CheckOutcome::Fail,
+            failure.message,
+        )),
         Ok(memory) => {
             checks.extend(desk::doctor::check_store(&memory.store));
             match Doors::open(loaded, machine, &memory, PATIENCE) {
                 Ok(doors) => checks.extend(outside(loaded, &doors)),
-                Err(failure) => checks.push(Check::new("doors", CheckOutcome::Fail, failure.message)),
+                Err(failure) => {
+                    checks.push(Check::new("doors", CheckOutcome::Fail, failure.message))
+                }
             }
         }
     }
     let diagnosis = Diagnosis { checks };
-    let exit = if diagnosis.failed() { Exit::Person } else { Exit::Done };
+    let exit = if diagnosis.failed() {
+        Exit::Person
+    } else {
+        Exit::Done
+    };
     print(cli, exit, &diagnosis, &diagnosis);
     Ok(exit)
 }
@@ -282,7 +391,14 @@ fn secrets(loaded: &Loaded) -> Vec<Check> {
         ("vtex.app_token", &config.vtex.app_token),
         ("erp.dragonfish.token", &config.erp.dragonfish.token),
     ];
-    named.extend(config.notify.mail.password.as_ref().map(|source| ("notify.mail.password", source)));
+    named.extend(
+        config
+            .notify
+            .mail
+            .password
+            .as_ref()
+            .map(|source| ("notify.mail.password", source)),
+    );
     let check = |(name, source): (&str, &SecretSource)| {
         let from = match source {
             SecretSource::Env(_) => "environment",
@@ -291,8 +407,16 @@ fn secrets(loaded: &Loaded) -> Vec<Check> {
             SecretSource::Command(_) => "command",
         };
         match secret(loaded, name, source) {
-            Ok(_) => Check::new(&format!("secret {name}"), CheckOutcome::Ok, format!("read from {from}")),
-            Err(failure) => Check::new(&format!("secret {name}"), CheckOutcome::Fail, failure.message),
+            Ok(_) => Check::new(
+                &format!("secret {name}"),
+                CheckOutcome::Ok,
+                format!("read from {from}"),
+            ),
+            Err(failure) => Check::new(
+                &format!("secret {name}"),
+                CheckOutcome::Fail,
+                failure.message,
+            ),
         }
     };
     named.into_iter().map(check).collect()
@@ -306,13 +430,19 @@ fn outside(loaded: &Loaded, doors: &Doors<'_>) -> Vec<Check> {
                 let name = format!("warehouse {}", warehouse.id);
                 checks.push(match there.iter().find(|(id, _)| *id == warehouse.id) {
                     Some((_, true)) => Check::new(&name, CheckOutcome::Ok, "exists and is active"),
-                    Some((_, false)) => Check::new(&name, CheckOutcome::Warn, "exists and is not active"),
+                    Some((_, false)) => {
+                        Check::new(&name, CheckOutcome::Warn, "exists and is not active")
+                    }
                     None => Check::new(&name, CheckOutcome::Fail, "does not exist in the store")
                         .hint("ids are compared letter for letter"),
                 });
             }
         }
-        Err(err) => checks.push(Check::new("warehouses", CheckOutcome::Fail, err.to_string())),
+        Err(err) => checks.push(Check::new(
+            "warehouses",
+            CheckOutcome::Fail,
+            err.to_string(),
+        )),
     }
     checks.extend(doors.dragonfish.checks());
     checks.extend(doors.mail.checks());

@@ -9,8 +9,8 @@ use crate::domain::movement::{FoundMovement, Movement};
 use crate::domain::notice::Notice;
 use crate::domain::order::{FeedEvent, OrderDocument};
 use crate::domain::ports::{
-    FeedConfig, ListFilter, ListPage, Listing, MovementSink, Notifier, Permit, PortError, PortResult, ReservationState,
-    SkuInfo, StoreStock, Storefront,
+    FeedConfig, ListFilter, ListPage, Listing, MovementSink, Notifier, Permit, PortError,
+    PortResult, ReservationState, SkuInfo, StoreStock, Storefront,
 };
 use crate::domain::time::Moment;
 
@@ -58,7 +58,9 @@ impl Storefront for Dry<'_, dyn Storefront + '_> {
         as_of: Moment,
         _permit: &Permit<'_>,
     ) -> PortResult<()> {
-        Err(would(format!("set SKU {sku} in {warehouse} to {quantity} as of {as_of}")))
+        Err(would(format!(
+            "set SKU {sku} in {warehouse} to {quantity} as of {as_of}"
+        )))
     }
     fn resolve_refs(&self, refs: &[SkuRef]) -> PortResult<BTreeMap<SkuRef, SkuId>> {
         self.0.resolve_refs(refs)
@@ -85,9 +87,18 @@ impl MovementSink for Dry<'_, dyn MovementSink + '_> {
         self.0.check(movement)
     }
     fn book(&self, movement: &Movement, _permit: &Permit<'_>) -> PortResult<FoundMovement> {
-        let lines: Vec<_> = movement.lines.iter().map(|(code, units)| format!("{units} x {code}")).collect();
+        let lines: Vec<_> = movement
+            .lines
+            .iter()
+            .map(|(code, units)| format!("{units} x {code}"))
+            .collect();
         let way = movement.operation.direction.as_str();
-        Err(would(format!("book {} {way} of {} for order {}", lines.join(", "), movement.base, movement.order)))
+        Err(would(format!(
+            "book {} {way} of {} for order {}",
+            lines.join(", "),
+            movement.base,
+            movement.order
+        )))
     }
     fn find(&self, base: &BaseCode, text: &str) -> PortResult<Listing> {
         self.0.find(base, text)

@@ -56,24 +56,41 @@ struct Failure {
 
 impl Failure {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self {
+            exit,
+            message: message.into(),
+        }
     }
 }
 
 fn start(args: Vec<OsString>, wrap: &Wrap) -> Exit {
     if let Err(err) = host::harden() {
-        complain(&format!("warning: the process could not be hardened: {err}"));
+        complain(&format!(
+            "warning: the process could not be hardened: {err}"
+        ));
     }
     let cli = match crate::cli::parse(args) {
         Ok(cli) => cli,
         Err(end) => {
-            if end.code == 0 { say(&end.text) } else { complain(end.text.trim_end()) }
-            return if end.code == 0 { Exit::Done } else { Exit::Usage };
+            if end.code == 0 {
+                say(&end.text)
+            } else {
+                complain(end.text.trim_end())
+            }
+            return if end.code == 0 {
+                Exit::Done
+            } else {
+                Exit::Usage
+            };
         }
     };
     let run_id = logging::run_id();
     logging::init(LogOptions {
-        level: logging::level(cli.global.verbose, cli.global.quiet, std::io::stderr().is_terminal()),
+        level: logging::level(
+            cli.global.verbose,
+            cli.global.quiet,
+            std::io::stderr().is_terminal(),
+        ),
         json: cli.global.log_format.is_json(),
         run_id: run_id.clone(),
     });
@@ -81,7 +98,10 @@ fn start(args: Vec<OsString>, wrap: &Wrap) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             if cli.global.json {
-                print_json(&Document::new(failure.exit, &BTreeMap::from([("error", &failure.message)])));
+                print_json(&Document::new(
+                    failure.exit,
+                    &BTreeMap::from([("error", &failure.message)]),
+                ));
             }
             complain(&format!("stockbridge: {}", failure.message));
             failure.exit
@@ -113,9 +133,14 @@ fn dispatch(cli: &Cli, run_id: &str, wrap: &Wrap) -> Result<Exit, Failure> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the environment is read"
+)]
 fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn stages_of(command: &Command) -> Option<Vec<Stage>> {
@@ -166,14 +191,21 @@ fn ask(cli: &Cli) -> Ask {
     ask
 }
 
-fn run_stages(cli: &Cli, loaded: &Loaded, stages: &[Stage], run_id: &str, wrap: &Wrap) -> Result<Exit, Failure> {
+fn run_stages(
+    cli: &Cli,
+    loaded: &Loaded,
+    stages: &[Stage],
+    run_id: &str,
+    wrap: &Wrap,
+) -> Result<Exit, Failure> {
     let machine = world::Machine::new(loaded).map_err(|err| Failure::new(Exit::Broken, err))?;
     let longest = settings::longest_call(&loaded.config);
     let deadline = cli.global.deadline.duration();
     let slack = loaded.config.protocol.watchdog.duration();
     let _watchdog = host::watchdog(deadline + longest + slack)
         .map_err(|err| Failure::new(Exit::Io, format!("no thread for the watchdog: {err}")))?;
-    let stop = host::stop_flag().map_err(|err| Failure::new(Exit::Io, format!("no signal handler: {err}")))?;
+    let stop = host::stop_flag()
+        .map_err(|err| Failure::new(Exit::Io, format!("no signal handler: {err}")))?;
     let memory = world::Memory::open(loaded, &machine, cli.global.dry_run)?;
     let doors = world::Doors::open(loaded, &machine, &memory, deadline)?;
     let settings = settings::settings(&loaded.config);
@@ -200,14 +232,22 @@ fn run_stages(cli: &Cli, loaded: &Loaded, stages: &[Stage], run_id: &str, wrap: 
         run_each(&ctx, stages, run_id, &|ending| exits(ending).code())
     });
     bar.end();
-    let exit = Exit::worst(outcomes.iter().map(|outcome| dry_exit(exits(outcome.ending), cli.global.dry_run)));
+    let exit = Exit::worst(
+        outcomes
+            .iter()
+            .map(|outcome| dry_exit(exits(outcome.ending), cli.global.dry_run)),
+    );
     report(cli, &outcomes, exit);
     Ok(exit)
 }
 
 /// In a dry run every write "fails"; that alone is no reason for a code.
 fn dry_exit(exit: Exit, dry_run: bool) -> Exit {
-    if dry_run && matches!(exit, Exit::Partial | Exit::Unreachable) { Exit::Done } else { exit }
+    if dry_run && matches!(exit, Exit::Partial | Exit::Unreachable) {
+        Exit::Done
+    } else {
+        exit
+    }
 }
 
 /// Runs the stages in order. One that fails does not keep the others from the good they can still do.
@@ -244,7 +284,11 @@ struct Document<'a, T: Serialize> {
 
 impl<'a, T: Serialize> Document<'a, T> {
     fn new(exit: Exit, body: &'a T) -> Self {
-        Self { version: 1, exit_code: exit.code(), body }
+        Self {
+            version: 1,
+            exit_code: exit.code(),
+            body,
+        }
     }
 }
 
@@ -258,20 +302,44 @@ struct StagesDone<'a> {
 fn report(cli: &Cli, outcomes: &[Outcome], exit: Exit) {
     for outcome in outcomes {
         let stage = outcome.stage.as_str();
-        let counts: Vec<_> = outcome.report.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
-        let counts = if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") };
+        let counts: Vec<_> = outcome
+            .report
+            .counts
+            .iter()
+            .map(|(name, n)| format!("{n} {name}"))
+            .collect();
+        let counts = if counts.is_empty() {
+            "nothing to do".to_owned()
+        } else {
+            counts.join(", ")
+        };
         let duration_ms = outcome.ended_at.ms_since(outcome.started_at);
         match (&outcome.message, outcome.ending) {
             (Some(message), Ending::Locked) => log::info!(stage = stage; "{stage}: {message}"),
-            (Some(message), _) => log::error!(stage = stage, duration_ms = duration_ms; "{stage}: {message}"),
+            (Some(message), _) => {
+                log::error!(stage = stage, duration_ms = duration_ms; "{stage}: {message}")
+            }
             (None, _) => log::info!(stage = stage, duration_ms = duration_ms; "{stage}: {counts}"),
         }
     }
     if cli.global.json {
-        print_json(&Document::new(exit, &StagesDone { dry_run: cli.global.dry_run, stages: outcomes }));
+        print_json(&Document::new(
+            exit,
+            &StagesDone {
+                dry_run: cli.global.dry_run,
+                stages: outcomes,
+            },
+        ));
     } else if cli.global.dry_run || std::io::stdout().is_terminal() {
-        let lines = outcomes.iter().flat_map(|o| o.report.lines.iter().map(move |line| (o.stage.as_str(), line)));
-        let text: String = lines.map(|(stage, line)| format!("{stage}: {line}\n")).collect();
+        let lines = outcomes.iter().flat_map(|o| {
+            o.report
+                .lines
+                .iter()
+                .map(move |line| (o.stage.as_str(), line))
+        });
+        let text: String = lines
+            .map(|(stage, line)| format!("{stage}: {line}\n"))
+            .collect();
         say(&text);
     }
 }
@@ -281,7 +349,11 @@ struct Progress(Option<indicatif::ProgressBar>);
 
 impl Progress {
     fn new() -> Self {
-        Self(std::io::stderr().is_terminal().then(indicatif::ProgressBar::no_length))
+        Self(
+            std::io::stderr()
+                .is_terminal()
+                .then(indicatif::ProgressBar::no_length),
+        )
     }
 
     fn tell(&self, done: u64, all: u64) {

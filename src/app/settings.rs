@@ -74,7 +74,11 @@ fn warehouses(config: &Config) -> Vec<Warehouse> {
 
 /// Returns every base whose stock is read.
 pub fn counted_bases(settings: &Settings) -> Vec<BaseCode> {
-    let all: BTreeSet<_> = settings.warehouses.iter().flat_map(|w| w.counted.iter().cloned()).collect();
+    let all: BTreeSet<_> = settings
+        .warehouses
+        .iter()
+        .flat_map(|w| w.counted.iter().cloned())
+        .collect();
     all.into_iter().collect()
 }
 
@@ -126,7 +130,10 @@ pub fn gate(config: &Config) -> GateSettings {
 
 /// Returns whose memory the state file must be.
 pub fn identity(config: &Config) -> Identity {
-    Identity { account: config.vtex.account.clone(), erp: format!("dragonfish {}", config.erp.depot) }
+    Identity {
+        account: config.vtex.account.clone(),
+        erp: format!("dragonfish {}", config.erp.depot),
+    }
 }
 
 /// Returns the longest time one outside call may take, for the watchdog.
@@ -139,5 +146,9 @@ pub fn longest_call(config: &Config) -> std::time::Duration {
         config.vtex.total_timeout,
         config.notify.mail.timeout,
     ];
-    calls.into_iter().map(Span::duration).max().unwrap_or_default()
+    calls
+        .into_iter()
+        .map(Span::duration)
+        .max()
+        .unwrap_or_default()
 }

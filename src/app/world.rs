@@ -34,13 +34,20 @@ pub struct Machine {
 impl Machine {
     /// Finds out about the machine.
     pub fn new(loaded: &Loaded) -> Result<Self, String> {
-        let clock = HostClock::new().map_err(|err| format!("the id of this boot cannot be read: {err}"))?;
-        Ok(Self { clock, rng: HostRng, state: loaded.config.store.path.clone() })
+        let clock =
+            HostClock::new().map_err(|err| format!("the id of this boot cannot be read: {err}"))?;
+        Ok(Self {
+            clock,
+            rng: HostRng,
+            state: loaded.config.store.path.clone(),
+        })
     }
 
     /// Returns the boot time at which a run of this length must not start anything more.
     pub fn deadline(&self, length: Duration) -> BootTime {
-        self.clock.boot().plus_ms(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+        self.clock
+            .boot()
+            .plus_ms(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
     }
 }
 
@@ -69,10 +76,18 @@ impl<'a> Memory<'a> {
         } else {
             store
         };
-        let gate =
-            StoreGate::open(&options, &machine.clock, settings::gate(&loaded.config)).map_err(store_failure)?;
-        let locks = FileLocks::new(options.path.clone(), loaded.config.store.shared_locks.clone());
-        Ok(Self { store, locks, gate, _copy: copy })
+        let gate = StoreGate::open(&options, &machine.clock, settings::gate(&loaded.config))
+            .map_err(store_failure)?;
+        let locks = FileLocks::new(
+            options.path.clone(),
+            loaded.config.store.shared_locks.clone(),
+        );
+        Ok(Self {
+            store,
+            locks,
+            gate,
+            _copy: copy,
+        })
     }
 }
 
@@ -113,11 +128,25 @@ struct RemovedFile(PathBuf);
 
 impl Drop for RemovedFile {
     fn drop(&mut self) {
-        let (Some(folder), Some(name)) = (self.0.parent(), self.0.file_name().and_then(|n| n.to_str())) else { return };
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let (Some(folder), Some(name)) =
+            (self.0.parent(), self.0.file_name().and_then(|n| n.to_str()))
+        else {
+            return;
+        };
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return;
+        };
         for entry in entries.flatten() {
-            if entry.file_name().to_str().is_some_and(|entry| entry.starts_with(name)) {
+            if entry
+                .file_name()
+                .to_str()
+                .is_some_and(|entry| entry.starts_with(name))
+            {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -181,12 +210,18 @@ impl<'a> Doors<'a> {
         Ok(Self {
             vtex: Vtex::new(&config.vtex, &key, &token, env).map_err(wrong)?,
             dragonfish: Dragonfish::new(setup).map_err(wrong)?,
-            mail: Mail::new(&config.notify, password, &config.vtex.account).map_err(|err| wrong(err.to_string()))?,
+            mail: Mail::new(&config.notify, password, &config.vtex.account)
+                .map_err(|err| wrong(err.to_string()))?,
         })
     }
 
     /// Hands the doors to `work`: wrapped where asked, and without writes in a dry run.
-    pub fn with_wrap<T>(&self, wrap: &Wrap, dry_run: bool, work: impl FnOnce(&Ports<'_>) -> T) -> T {
+    pub fn with_wrap<T>(
+        &self,
+        wrap: &Wrap,
+        dry_run: bool,
+        work: impl FnOnce(&Ports<'_>) -> T,
+    ) -> T {
         let wrapped_storefront = wrap.storefront.map(|put| put(&self.vtex));
         let wrapped_movements = wrap.movements.map(|put| put(&self.dragonfish));
         let storefront: &dyn Storefront = wrapped_storefront.as_deref().unwrap_or(&self.vtex);
@@ -194,19 +229,35 @@ impl<'a> Doors<'a> {
         let notifier: &dyn Notifier = &self.mail;
         let stock: &dyn StockSource = &self.dragonfish;
         if dry_run {
-            let (storefront, movements, notifier) = (Dry(storefront), Dry(movements), Dry(notifier));
-            return work(&Ports { storefront: &storefront, stock, movements: &movements, notifier: &notifier });
+            let (storefront, movements, notifier) =
+                (Dry(storefront), Dry(movements), Dry(notifier));
+            return work(&Ports {
+                storefront: &storefront,
+                stock,
+                movements: &movements,
+                notifier: &notifier,
+            });
         }
-        work(&Ports { storefront, stock, movements, notifier })
+        work(&Ports {
+            storefront,
+            stock,
+            movements,
+            notifier,
+        })
     }
 }
 
 /// Resolves one secret, and makes sure that it never stands on a log line.
 pub fn secret(loaded: &Loaded, key: &str, source: &SecretSource) -> Result<SecretString, Failure> {
     let credentials = loaded.env.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let context =
-        SecretContext { env: &loaded.env, folder: &loaded.folder, credentials_dir: credentials.as_deref() };
-    let secret = source.resolve(&context).map_err(|err| Failure::new(Exit::Config, format!("{key}: {err}")))?;
+    let context = SecretContext {
+        env: &loaded.env,
+        folder: &loaded.folder,
+        credentials_dir: credentials.as_deref(),
+    };
+    let secret = source
+        .resolve(&context)
+        .map_err(|err| Failure::new(Exit::Config, format!("{key}: {err}")))?;
     logging::redact(&secret);
     Ok(secret)
 }

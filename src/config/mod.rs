@@ -1,6 +1,18 @@
-//! Configuration: defaults, then the file, then the environment, then flags; validated once.
+//! Configuration: defaults, then the file, then an environment file, then the environment, then flags; validated once.
+//!
+//! Secrets are named here, never held: [`secret::SecretSource::resolve`] reads one when an adapter is built.
+
+pub mod span;
+
+pub mod sections;
 
 pub mod secret;
-pub mod sections;
-pub mod span;
+
+pub mod load;
+
 pub mod validate;
+
+pub mod show;
+
+/// The annotated example, as `config init` writes it.
+pub const EXAMPLE: &str = include_str!("../../examples/stockbridge.toml");

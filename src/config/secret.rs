@@ -1,8 +1,23 @@
 //! Where a secret comes from, and the one way to get at it.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
+use rustix::fs::OFlags;
+use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
+
+/// The largest secret.
+const MOST_BYTES: u64 = 64 * 1024;
+/// How long a command may take to print one.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a secret comes from; exactly one of the forms. A literal value is not one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -16,4 +31,174 @@ pub enum SecretSource {
     Credential(String),
     /// A command (argument list, no shell) that prints the secret.
     Command(Vec<String>),
+}
+
+/// What resolving a secret needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretContext<'a> {
+    /// The environment, with what an environment file added.
+    pub env: &'a BTreeMap<String, String>,
+    /// The folder from which relative paths count.
+    pub folder: &'a Path,
+    /// The folder of systemd's credentials.
+    pub credentials_dir: Option<&'a Path>,
+}
+
+impl SecretSource {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says where the secret was looked for and what to do; never a part of its value.
+    pub fn resolve(&self, context: &SecretContext<'_>) -> Result<SecretString, String> {
+        match self {
+            Self::Env(name) => {
+                let value = context
+                    .env
+                    .get(name)
+                    .ok_or_else(|| format!("the variable {name} is not set"))?;
+                clean(value.as_bytes(), &format!("the variable {name}"))
+            }
+            Self::File(path) => read_private(&context.folder.join(path)),
+            Self::Credential(name) => {
+                let folder = context
+                    .credentials_dir
+                    .ok_or("no systemd credentials here (CREDENTIALS_DIRECTORY)")?;
+                if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
+                    return Err(format!("{name:?} is not the name of a credential"));
+                }
+                read_private(&folder.join(name))
+            }
+            Self::Command(argv) => run(argv, context.env),
+        }
+    }
+}
+
+/// Reads a file that only its owner can read; everything is asked of the open handle, so nothing can be swapped.
+pub fn read_private(path: &Path) -> Result<SecretString, String> {
+    let at = path.display();
+    let file = open_private(path)?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|err| format!("{at}: {err}"))?;
+    clean(&bytes, &format!("the file {at}"))
+}
+
+/// Opens a file that nobody else can read or replace: regular, ours or root's, no group or world rights, in folders that
+/// others cannot write.
+pub fn open_private(path: &Path) -> Result<File, String> {
+    let at = path.display();
+    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits();
+    let flags = i32::try_from(flags).map_err(|err| err.to_string())?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|err| {
+            if rustix::io::Errno::from_io_error(&err) == Some(rustix::io::Errno::LOOP) {
+                return format!("{at} is a symbolic link; hint: name the file itself");
+            }
+            format!("{at}: {err}")
+        })?;
+    let meta = file.metadata().map_err(|err| format!("{at}: {err}"))?;
+    let me = rustix::process::geteuid().as_raw();
+    if !meta.is_file() {
+        return Err(format!("{at} is not a regular file"));
+    }
+    if meta.uid() != me && meta.uid() != 0 {
+        return Err(format!(
+            "{at} belongs to another user; hint: chown it to the user that runs stockbridge"
+        ));
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(format!("{at} can be read by others; hint: chmod 600 {at}"));
+    }
+    let full = std::path::absolute(path).map_err(|err| format!("{at}: {err}"))?;
+    for folder in full.ancestors().skip(1) {
+        let meta =
+            std::fs::metadata(folder).map_err(|err| format!("{}: {err}", folder.display()))?;
+        let sticky = meta.mode() & 0o1000 != 0;
+        if meta.mode() & 0o022 != 0 && !sticky {
+            return Err(format!(
+                "the folder {} can be changed by others; hint: chmod go-w it",
+                folder.display()
+            ));
+        }
+    }
+    Ok(file)
+}
+
+/// Takes one newline from the end; what else does not belong into a secret is refused.
+fn clean(bytes: &[u8], place: &str) -> Result<SecretString, String> {
+    let refuse = |why: &str| Err(format!("{place} {why}"));
+    if bytes.len() > usize::try_from(MOST_BYTES).unwrap_or(usize::MAX) {
+        return refuse("holds more than 64 KiB");
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return refuse("is not UTF-8");
+    };
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return refuse("is empty");
+    }
+    if text.starts_with('\u{feff}') {
+        return refuse("begins with a byte order mark");
+    }
+    if text.contains(char::is_control) {
+        return refuse("holds a line break or another control character");
+    }
+    Ok(SecretString::from(text))
+}
+
+fn run(argv: &[String], env: &BTreeMap<String, String>) -> Result<SecretString, String> {
+    let [program, args @ ..] = argv else {
+        return Err("the command is empty".into());
+    };
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    for name in ["PATH", "HOME"] {
+        if let Some(value) = env.get(name) {
+            command.env(name, value);
+        }
+    }
+    let mut child = command
+        .spawn()
+        .map_err(|err| format!("the command {program} cannot be started: {err}"))?;
+    let Some(out) = child.stdout.take() else {
+        return Err(format!("the command {program} has no output"));
+    };
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Zeroizing::new(Vec::new());
+        let read = out
+            .take(MOST_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map(|_| bytes);
+        // Nobody listens once the time is over.
+        let _ = sender.send(read);
+    });
+    let Ok(read) = receiver.recv_timeout(PATIENCE) else {
+        // It may have ended in this instant.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(format!(
+            "the command {program} took longer than {} s",
+            PATIENCE.as_secs()
+        ));
+    };
+    let bytes = read.map_err(|err| format!("the command {program}: {err}"))?;
+    let status = child
+        .wait()
+        .map_err(|err| format!("the command {program}: {err}"))?;
+    if !status.success() {
+        return Err(format!("the command {program} ended with {status}"));
+    }
+    clean(&bytes, &format!("the output of {program}"))
 }

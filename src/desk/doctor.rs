@@ -17,21 +17,36 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Tells whether something does not work.
     pub fn failed(&self) -> bool {
-        self.checks.iter().any(|check| check.outcome == CheckOutcome::Fail)
+        self.checks
+            .iter()
+            .any(|check| check.outcome == CheckOutcome::Fail)
     }
 }
 
 /// Looks at the state file: its integrity, its size in words, what waits for a person.
 pub fn check_store(store: &Store) -> Vec<Check> {
     let integrity = match store.integrity() {
-        Ok(found) if found.is_empty() => Check::new("state.integrity", CheckOutcome::Ok, "the state file is sound"),
-        Ok(found) => Check::new("state.integrity", CheckOutcome::Fail, found.join("; ")).hint("restore a backup"),
+        Ok(found) if found.is_empty() => Check::new(
+            "state.integrity",
+            CheckOutcome::Ok,
+            "the state file is sound",
+        ),
+        Ok(found) => Check::new("state.integrity", CheckOutcome::Fail, found.join("; "))
+            .hint("restore a backup"),
         Err(err) => Check::new("state.integrity", CheckOutcome::Fail, err.to_string()),
     };
     let unmapped = match store.skus_unmapped() {
-        Ok(rows) if rows.is_empty() => Check::new("state.skus", CheckOutcome::Ok, "every known SKU has an ERP code"),
-        Ok(rows) => Check::new("state.skus", CheckOutcome::Warn, format!("{} SKUs have no ERP code", rows.len()))
-            .hint("stockbridge sku list --unmapped"),
+        Ok(rows) if rows.is_empty() => Check::new(
+            "state.skus",
+            CheckOutcome::Ok,
+            "every known SKU has an ERP code",
+        ),
+        Ok(rows) => Check::new(
+            "state.skus",
+            CheckOutcome::Warn,
+            format!("{} SKUs have no ERP code", rows.len()),
+        )
+        .hint("stockbridge sku list --unmapped"),
         Err(err) => Check::new("state.skus", CheckOutcome::Fail, err.to_string()),
     };
     vec![integrity, unmapped]

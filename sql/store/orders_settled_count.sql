@@ -1,1 +1,0 @@
-SELECT count(*) FROM orders WHERE settled_at IS NOT NULL

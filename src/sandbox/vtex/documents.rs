@@ -1,0 +1,198 @@
+//! The documents the store shows, in the shapes of its contracts.
+
+use serde_json::{Value, json};
+
+use crate::domain::time::Moment;
+use crate::sandbox::catalogue::Product;
+use crate::sandbox::vtex::model::{Hold, Line, Order, VtexModel};
+
+/// Words that stand in a customer's fields of every order: none of them may ever leave this document.
+pub const PERSONAL: [&str; 4] = [
+    "Zulema Canaria",
+    "zulema.canaria@example.com",
+    "Calle Canario 1234",
+    "20-33444555-9",
+];
+
+/// Writes an instant as orders do, with seven fractional digits.
+pub fn instant(at: Moment) -> String {
+    let text = at.to_string();
+    let (whole, fraction) = text.trim_end_matches('Z').split_once('.').map_or_else(
+        || (text.trim_end_matches('Z').to_owned(), String::new()),
+        |(whole, fraction)| (whole.to_owned(), fraction.to_owned()),
+    );
+    format!("{whole}.{fraction:0<7}+00:00")
+}
+
+/// Writes an order.
+pub fn order(store: &VtexModel, order: &Order) -> Value {
+    let lines: Vec<&Line> = order.lines.iter().filter(|line| line.units > 0).collect();
+    let items: Vec<Value> = lines
+        .iter()
+        .enumerate()
+        .map(|(at, line)| item(order, at, line))
+        .collect();
+    let metadata: Vec<Value> = lines
+        .iter()
+        .filter_map(|line| metadata(store, line))
+        .collect();
+    let logistics: Vec<Value> = lines
+        .iter()
+        .enumerate()
+        .map(|(at, line)| logistics(at, line))
+        .collect();
+    let package = json!({"invoiceNumber": "1", "items": [], "type": "Output"});
+    json!({
+        "orderId": order.id.as_str(),
+        "sequence": "500001",
+        "marketplaceOrderId": "",
+        "sellerOrderId": format!("00-{}", order.id),
+        "origin": "Marketplace",
+        "status": order.status,
+        "statusDescription": "obsolete",
+        "workflowIsInError": false,
+        "isCompleted": order.complete,
+        "creationDate": instant(order.created),
+        "lastChange": instant(order.last_change),
+        "authorizedDate": order.authorized.map(instant),
+        "value": 100_000,
+        "items": items,
+        "itemMetadata": {"Items": metadata},
+        "clientProfileData": {
+            "firstName": PERSONAL[0], "lastName": PERSONAL[0], "email": PERSONAL[1], "document": PERSONAL[3],
+        },
+        "shippingData": {
+            "address": {"street": PERSONAL[2], "receiverName": PERSONAL[0]},
+            "logisticsInfo": logistics,
+        },
+        "packageAttachment": {"packages": if order.package { vec![package] } else { vec![] }},
+        "changesAttachment": null,
+        "cancelReason": null,
+    })
+}
+
+fn lock_id(order: &Order, at: usize) -> String {
+    format!("00-{}-{at}", order.id)
+}
+
+fn item(order: &Order, at: usize, line: &Line) -> Value {
+    json!({
+        "uniqueId": format!("U{at}"),
+        "id": line.sku.as_str(),
+        "productId": "9",
+        "ean": null,
+        "lockId": lock_id(order, at),
+        "quantity": line.units,
+        "seller": "1",
+        "name": "a product",
+        "refId": "PRODUCT-REFERENCE",
+        "price": 5000,
+        "sellerSku": line.sku.as_str(),
+        "components": [],
+        "bundleItems": [],
+        "measurementUnit": "un",
+        "unitMultiplier": 1.0,
+        "isGift": false,
+    })
+}
+
+fn metadata(store: &VtexModel, line: &Line) -> Option<Value> {
+    let product = store
+        .products
+        .iter()
+        .find(|product| product.sku == line.sku)?;
+    Some(json!({
+        "Id": product.sku.as_str(),
+        "Seller": "1",
+        "Name": product.name,
+        "SkuName": product.name,
+        "RefId": product.variant.reference(),
+        "ProductId": "9",
+    }))
+}
+
+fn logistics(at: usize, line: &Line) -> Value {
+    json!({
+        "itemIndex": at,
+        "selectedSla": "Normal",
+        "lockTTL": "10d",
+        "price": 0,
+        "deliveryIds": [{
+            "courierId": "c1", "courierName": "c", "dockId": "d1", "quantity": line.units,
+            "warehouseId": line.warehouse.as_str(),
+        }],
+        "shippingEstimateDate": null,
+        "pickupPointId": null,
+        "pickupStoreInfo": {"isPickupStore": false, "friendlyName": null},
+    })
+}
+
+/// Writes a reservation of an order, found by the id its item shows.
+pub fn reservation(store: &VtexModel, lock: &str) -> Option<Value> {
+    let (order, line) = store.orders.values().find_map(|order| {
+        let lines = order.lines.iter().filter(|line| line.units > 0);
+        let (_, line) = lines
+            .enumerate()
+            .find(|(at, _)| lock_id(order, *at) == lock)?;
+        Some((order, line))
+    })?;
+    let never = "0001-01-01T00:00:00";
+    let (status, acknowledged) = match line.hold {
+        Hold::Authorized => (1, never.to_owned()),
+        Hold::Confirmed => (2, never.to_owned()),
+        Hold::Acknowledged(at) => (2, instant(at)),
+        Hold::Cleared => (2, instant(order.last_change)),
+        Hold::Gone => (4, never.to_owned()),
+    };
+    Some(json!({
+        "LockId": lock,
+        "SalesChannel": "1",
+        "ReservationDateUtc": instant(order.created),
+        "MaximumConfirmationDateUtc": instant(order.created),
+        "ConfirmedDateUtc": instant(order.created),
+        "Status": status,
+        "DateUtcAcknowledgedOnBalanceSystem": acknowledged,
+        "IsSucess": true,
+        "Errors": [],
+        "SlaRequest": [],
+    }))
+}
+
+/// Writes one row of the order list.
+pub fn listed(order: &Order) -> Value {
+    json!({
+        "orderId": order.id.as_str(),
+        "creationDate": instant(order.created),
+        "authorizedDate": order.authorized.map(instant),
+        "clientName": PERSONAL[0],
+        "items": null,
+        "totalValue": 100_000.0,
+        "status": order.status,
+        "statusDescription": "obsolete",
+        "sequence": "500001",
+        "origin": "Marketplace",
+        "workflowInErrorState": false,
+        "workflowInRetry": false,
+        "orderIsComplete": order.complete,
+        "totalItems": order.lines.len(),
+    })
+}
+
+/// Writes a SKU of the catalogue.
+pub fn sku(product: &Product) -> Value {
+    let id: i64 = product.sku.as_str().parse().unwrap_or(0);
+    json!({
+        "Id": id,
+        "ProductId": 9,
+        "NameComplete": product.name,
+        "SkuName": product.name,
+        "ProductName": product.name,
+        "IsActive": true,
+        "IsKit": false,
+        "KitItems": [],
+        "MeasurementUnit": "un",
+        "UnitMultiplier": 1.0,
+        "AlternateIds": {"RefId": product.variant.reference()},
+        "AlternateIdValues": [product.variant.reference()],
+    })
+}

@@ -1,0 +1,5 @@
+//! A VTEX store: orders, reservations, stock, feed. [`model`] is what it remembers, [`server`] how it is asked.
+
+pub mod documents;
+pub mod model;
+pub mod server;

@@ -41,11 +41,15 @@ pub struct Wrap {
 
 /// Like [`run`], with something between the stages and the outside.
 pub fn run_with(args: impl IntoIterator<Item = OsString>, wrap: &Wrap) -> ExitCode {
+    ExitCode::from(execute(args, wrap).code())
+}
+
+/// Does the work of [`run_with`] and returns how it ended.
+pub fn execute(args: impl IntoIterator<Item = OsString>, wrap: &Wrap) -> Exit {
     // A panic must end as a documented exit code; the store needs no help, an open transaction rolls back.
     let args: Vec<OsString> = args.into_iter().collect();
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| start(args, wrap)));
-    let exit = ended.unwrap_or(Exit::Broken);
-    ExitCode::from(exit.code())
+    ended.unwrap_or(Exit::Broken)
 }
 
 /// Why a command ended before its work, told to a person once.

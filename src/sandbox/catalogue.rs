@@ -65,11 +65,11 @@ pub fn base(code: &str) -> BaseCode {
     BaseCode::parse(code).expect("the catalogue's bases are valid")
 }
 
-/// Returns at least so many products.
-pub fn products(least: usize) -> Vec<Product> {
+/// Returns so many products.
+pub fn products(count: usize) -> Vec<Product> {
     let mut products = Vec::new();
     let mut number = 1_usize;
-    while products.len() < least {
+    while products.len() < count {
         for (prefix, kind) in KINDS {
             for (color, color_name) in COLORS {
                 for size in SIZES {
@@ -85,6 +85,7 @@ pub fn products(least: usize) -> Vec<Product> {
         }
         number += 1;
     }
+    products.truncate(count);
     products
 }
 

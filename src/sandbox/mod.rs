@@ -63,15 +63,15 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts both with at least so many products. VTEX begins with the stock of the bases that count.
+    /// Starts both with so many products. The store begins with no stock at all.
     ///
     /// # Errors
     ///
     /// When no loopback port can be had.
-    pub fn start(least: usize) -> std::io::Result<Self> {
+    pub fn start(count: usize) -> std::io::Result<Self> {
         let clock = SandboxClock::default();
         let faults = Faults::default();
-        let products = catalogue::products(least);
+        let products = catalogue::products(count);
         let vtex = VtexServer::start(clock.clone(), faults.clone(), &products)?;
         let dragonfish = DragonfishServer::start(clock.clone(), faults.clone(), &products)?;
         Ok(Self {

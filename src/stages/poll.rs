@@ -16,6 +16,8 @@ use crate::store::orders::FoundBy;
 /// Orders a page of the list holds, and pages the storefront gives for one filter.
 const LIST_PAGE: u64 = 100;
 const LIST_PAGES: u64 = 30;
+/// How far windows of the list reach beyond now, in the storefront's time: its clock and ours are never equal.
+const LIST_AHEAD_MS: i64 = 60_000;
 /// Reads of the feed in one run, against a feed that never empties.
 const MOST_READS: u32 = 5_000;
 /// Catalogue entries read in one run; a larger catalogue is read over several.
@@ -326,8 +328,8 @@ impl Poll<'_> {
 
     /// Looks at the newest orders of the list, as many as configured.
     fn newest(&self, report: &mut Report) -> StageResult {
-        let from = self.ctx.now.plus_ms(-self.ctx.settings.poll.sweep_window);
-        let filter = ListFilter::Created(from, self.ctx.now.plus_ms(60_000));
+        let to = self.ctx.store_time().plus_ms(LIST_AHEAD_MS);
+        let filter = ListFilter::Created(to.plus_ms(-self.ctx.settings.poll.sweep_window), to);
         let wanted = u64::from(self.ctx.settings.poll.list_last);
         let first = match report.called(self.ctx.storefront.list_orders(filter, 1))? {
             Ok(page) => page,
@@ -353,9 +355,10 @@ impl Poll<'_> {
         let now = self.ctx.now;
         let last = self.ctx.store.mark_at("sweep")?;
         if now.ms_since(last) >= poll.sweep_every || last > now {
-            let from = now.plus_ms(-poll.sweep_window);
-            let done = self.window(ListFilter::Created(from, now), FoundBy::Sweep, report)?
-                && self.window(ListFilter::Authorized(from, now), FoundBy::Sweep, report)?;
+            let to = self.ctx.store_time().plus_ms(LIST_AHEAD_MS);
+            let from = to.plus_ms(-poll.sweep_window);
+            let done = self.window(ListFilter::Created(from, to), FoundBy::Sweep, report)?
+                && self.window(ListFilter::Authorized(from, to), FoundBy::Sweep, report)?;
             if done {
                 self.ctx.store.write(|tx| tx.set_mark("sweep", now.0))?;
                 report.count("sweeps");

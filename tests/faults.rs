@@ -1,0 +1,147 @@
+//! Every external call of an order's life goes wrong once, before and after its effect; the next runs finish the job.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets an unexpected error should stop there"
+)]
+
+#[path = "support/shop.rs"]
+mod shop;
+
+use shop::Shop;
+use stockbridge::domain::ids::OrderId;
+use stockbridge::exit::Exit;
+use stockbridge::sandbox::faults::{Fault, When};
+
+/// One order booked, one canceled after it, one changed.
+fn play(shop: &Shop, fault: impl Fn(&Shop)) -> [OrderId; 2] {
+    // The first order makes the listing believable: from now on a canary can be found.
+    shop.sell(2, 1);
+    shop.cycles(3);
+    shop.assert_right();
+    shop.sandbox.faults.clear();
+    fault(shop);
+    let kept = shop.sell(0, 2);
+    let lost = shop.sell_all(&[(0, 1), (1, 1)]);
+    shop.cycles(1);
+    let now = shop.sandbox.clock.now();
+    shop.sandbox.vtex.with(|store| store.cancel(&lost, now));
+    shop.cycles(1);
+    [kept, lost]
+}
+
+fn finish(shop: &Shop, orders: &[OrderId; 2], what: &str) {
+    shop.sandbox.faults.clear();
+    shop.finish();
+    let wrong = shop.wrong_numbers();
+    assert!(wrong.is_empty(), "{what}: {wrong:?}");
+    let books = stockbridge::sandbox::oracle::bookkeeping(&shop.sandbox);
+    assert_eq!(books, Vec::<String>::new(), "{what}");
+    assert_eq!(shop.movements(&orders[0]).0, 1, "{what}");
+    assert_eq!(shop.sandbox.violations(), Vec::<String>::new(), "{what}");
+    let mails = shop.mails();
+    let remitos = mails
+        .iter()
+        .filter(|m| m.contains(orders[0].as_str()) && m.contains("Message-ID: <remito."));
+    assert!(remitos.count() <= 1, "{what}");
+}
+
+#[test]
+fn every_call_fails_once_and_the_next_runs_finish_the_job() {
+    let clean = Shop::open(3);
+    let orders = play(&clean, |_| {});
+    let calls = clean.sandbox.faults.calls();
+    finish(&clean, &orders, "clean");
+    assert!(calls.len() > 20, "the scenario makes {} calls", calls.len());
+    for (at, call) in calls.iter().enumerate() {
+        let number = u64::try_from(at).unwrap() + 1;
+        for when in [When::Before, When::After] {
+            let shop = Shop::open(3);
+            let orders = play(&shop, |shop| {
+                shop.sandbox.faults.at_call(number, when, Fault::Reset)
+            });
+            finish(
+                &shop,
+                &orders,
+                &format!(
+                    "call {number} ({} {}) lost {when:?}",
+                    call.system, call.operation
+                ),
+            );
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_fault_of_a_write_is_survived() {
+    let faults = [
+        Fault::Cut,
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::Status(429),
+        Fault::TooMany(Some(1)),
+        Fault::Status(401),
+        Fault::Locked,
+    ];
+    for operation in [
+        "book movement",
+        "start handling",
+        "set stock",
+        "commit feed",
+    ] {
+        for fault in faults {
+            for when in [When::Before, When::After] {
+                let shop = Shop::open(3);
+                let orders = play(&shop, |shop| {
+                    shop.sandbox.faults.on(operation, 1, when, fault)
+                });
+                finish(&shop, &orders, &format!("{operation} {fault:?} {when:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn e3_a_refusal_is_believed_only_after_looking_twice_and_then_shown_to_a_person() {
+    for status in [400, 409, 422] {
+        let shop = Shop::open(3);
+        shop.sell(2, 1);
+        shop.cycles(3);
+        shop.sandbox
+            .faults
+            .on("book movement", 1, When::Before, Fault::Status(status));
+        let order = shop.sell(0, 1);
+        shop.finish();
+        assert_eq!(shop.movements(&order), (0, 0), "{status}");
+        assert_eq!(shop.run(&["status"]), Exit::Person, "{status}");
+        assert_eq!(shop.run(&["move"]), Exit::Person, "{status}");
+        // Refused in words, applied in fact: the look finds it.
+        shop.sandbox
+            .faults
+            .on("book movement", 1, When::After, Fault::Status(status));
+        let order = shop.sell(1, 1);
+        shop.cycles(3);
+        assert_eq!(shop.movements(&order), (1, 0), "{status}");
+    }
+}
+
+#[test]
+fn chance_breaks_a_tenth_of_all_calls_and_nothing_is_lost_or_doubled() {
+    for seed in 1..=6 {
+        let shop = Shop::open(4);
+        shop.cycles(2);
+        shop.sandbox.faults.by_chance(10, seed);
+        for day in 0..6_usize {
+            shop.sell(day % 4, 1);
+            shop.cycles(2);
+        }
+        let fired = shop.sandbox.faults.fired();
+        shop.sandbox.faults.clear();
+        shop.finish();
+        assert!(fired > 10, "only {fired} faults");
+        let wrong = shop.wrong_numbers();
+        assert!(wrong.is_empty(), "seed {seed}: {wrong:?}");
+        let books = stockbridge::sandbox::oracle::bookkeeping(&shop.sandbox);
+        assert_eq!(books, Vec::<String>::new(), "seed {seed}");
+    }
+}

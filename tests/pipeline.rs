@@ -1,0 +1,423 @@
+//! The pipeline against the sandbox: an order from the feed to settled, and what can happen to it on the way.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets an unexpected error should stop there"
+)]
+
+#[path = "support/shop.rs"]
+mod shop;
+
+use rust_decimal::Decimal;
+use shop::{Shop, warehouse};
+use stockbridge::exit::Exit;
+use stockbridge::sandbox::catalogue::base;
+use stockbridge::sandbox::faults::{Fault, When};
+
+#[test]
+fn an_order_goes_from_the_feed_to_settled() {
+    let shop = Shop::open(5);
+    shop.cycles(2);
+    shop.assert_right();
+    let order = shop.sell(0, 2);
+    shop.cycles(3);
+    shop.assert_right();
+    assert_eq!(shop.movements(&order), (1, 0));
+    let now = shop.sandbox.clock.now();
+    shop.sandbox.vtex.with(|store| {
+        assert_eq!(store.orders[&order].status, "handling");
+        store.invoice(&order, now);
+    });
+    assert_eq!(shop.cycles(3), Exit::Done);
+    shop.assert_right();
+    assert_eq!(shop.mails().len(), 1, "one remito notice");
+    assert!(shop.mails()[0].contains(order.as_str()));
+}
+
+#[test]
+fn a_run_with_nothing_to_do_writes_nothing_outside() {
+    let shop = Shop::open(3);
+    shop.sell(0, 1);
+    shop.cycles(4);
+    shop.sandbox.faults.clear();
+    assert_eq!(shop.run(&["run"]), Exit::Done);
+    let writes: Vec<_> = shop
+        .sandbox
+        .faults
+        .calls()
+        .into_iter()
+        .filter(|c| {
+            matches!(
+                c.operation,
+                "set stock" | "start handling" | "book movement" | "commit feed"
+            )
+        })
+        .collect();
+    assert_eq!(writes, vec![]);
+    shop.assert_right();
+}
+
+#[test]
+fn each_stage_run_twice_does_its_work_once() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell(1, 1);
+    for stage in ["poll", "reserve", "move", "push-stock", "notify"] {
+        shop.run(&[stage]);
+        shop.run(&[stage]);
+    }
+    assert_eq!(shop.movements(&order), (1, 0));
+    assert_eq!(
+        shop.sandbox.vtex.with(|store| store.handling_calls[&order]),
+        1
+    );
+    assert_eq!(shop.mails().len(), 1);
+    shop.cycles(2);
+    shop.assert_right();
+}
+
+#[test]
+fn v19_canceled_before_booking_nothing_is_booked() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell(0, 1);
+    shop.run(&["poll"]);
+    shop.run(&["reserve"]);
+    let now = shop.sandbox.clock.now();
+    shop.sandbox.vtex.with(|store| store.cancel(&order, now));
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (0, 0));
+    shop.assert_right();
+    assert!(
+        shop.mails()
+            .iter()
+            .any(|mail| mail.contains("remito-withdrawn")),
+        "the remito is withdrawn"
+    );
+}
+
+#[test]
+fn v19_canceled_after_handling_its_movement_is_reversed_once() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell_all(&[(0, 2), (1, 1)]);
+    shop.cycles(2);
+    assert_eq!(shop.movements(&order), (1, 0));
+    let now = shop.sandbox.clock.now();
+    shop.sandbox.vtex.with(|store| store.cancel(&order, now));
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (1, 1));
+    shop.assert_right();
+    // A known fault of the store: canceled, cancel, canceled again.
+    let now = shop.sandbox.clock.now();
+    shop.sandbox.vtex.with(|store| store.cancel(&order, now));
+    shop.cycles(2);
+    assert_eq!(shop.movements(&order), (1, 1));
+    shop.assert_right();
+}
+
+#[test]
+fn v20_a_changed_order_is_booked_by_its_difference() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell_all(&[(0, 3), (1, 1)]);
+    shop.cycles(2);
+    let (sku, _) = shop.goods(0);
+    let now = shop.sandbox.clock.now();
+    shop.sandbox
+        .vtex
+        .with(|store| store.change(&order, &sku, 1, now));
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (1, 1), "two units come back");
+    let now = shop.sandbox.clock.now();
+    shop.sandbox
+        .vtex
+        .with(|store| store.change(&order, &sku, 4, now));
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (2, 1), "three more go out");
+    assert!(
+        shop.mails()
+            .iter()
+            .any(|mail| mail.contains("remito-changed"))
+    );
+}
+
+#[test]
+fn handling_started_by_a_person_is_not_started_again() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell(2, 1);
+    let now = shop.sandbox.clock.now();
+    shop.sandbox
+        .vtex
+        .with(|store| store.start_handling(&order, now))
+        .unwrap();
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (1, 0));
+    assert_eq!(
+        shop.sandbox.vtex.with(|store| store.handling_calls.len()),
+        0
+    );
+    shop.assert_right();
+}
+
+#[test]
+fn sales_in_the_shops_show_up_with_the_full_pass() {
+    let shop = Shop::open(4);
+    shop.cycles(2);
+    let (_, variant) = shop.goods(0);
+    shop.sandbox
+        .dragonfish
+        .with(|erp| erp.shop_sale(&base("CENTRO"), &variant, 1));
+    assert_eq!(shop.wrong_numbers().len(), 1);
+    shop.run(&["push-stock", "--all"]);
+    shop.assert_right();
+}
+
+#[test]
+fn an_order_the_feed_lost_is_found_by_the_sweep() {
+    let shop = Shop::with(3, "[poll]\nsweep_every = \"0s\"");
+    shop.cycles(2);
+    shop.sandbox.vtex.with(|store| store.habits.lose_every = 1);
+    let order = shop.sell(0, 1);
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.assert_right();
+}
+
+#[test]
+fn the_list_alone_finds_orders_too() {
+    let shop = Shop::with(3, "[poll]\nmode = \"list\"");
+    let order = shop.sell(0, 1);
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.assert_right();
+}
+
+#[test]
+fn orders_from_before_the_cutover_are_never_moved() {
+    let shop = Shop::with(3, "[poll]\ncutover = \"2090-01-01T00:00:00Z\"");
+    let order = shop.sell(0, 1);
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (0, 0));
+    assert_eq!(
+        shop.sandbox.vtex.with(|store| store.orders[&order].status),
+        "ready-for-handling"
+    );
+}
+
+#[test]
+fn e14_a_base_that_is_offline_never_raises_or_lowers_a_number() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let (sku, variant) = shop.goods(0);
+    let before = shop
+        .sandbox
+        .vtex
+        .with(|store| store.available(&sku, &warehouse()));
+    shop.sandbox.dragonfish.with(|erp| {
+        erp.offline.insert(base("NORTE"));
+        erp.stock
+            .get_mut(&base("CENTRO"))
+            .unwrap()
+            .insert(variant.clone(), Decimal::from(99));
+    });
+    assert_eq!(shop.run(&["push-stock", "--all"]), Exit::Partial);
+    assert_eq!(
+        shop.sandbox
+            .vtex
+            .with(|store| store.available(&sku, &warehouse())),
+        before
+    );
+    shop.sandbox.dragonfish.with(|erp| erp.offline.clear());
+    shop.run(&["push-stock", "--all"]);
+    shop.assert_right();
+}
+
+#[test]
+fn the_reading_without_the_depot_waits_for_the_remito() {
+    let shop = Shop::with(3, "[erp]\nvirtual_depot = \"excluded\"");
+    shop.cycles(2);
+    let (sku, variant) = shop.goods(0);
+    let offered = |shop: &Shop| {
+        shop.sandbox
+            .vtex
+            .with(|store| store.available(&sku, &warehouse()))
+    };
+    let before = offered(&shop);
+    let order = shop.sell(0, 1);
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (1, 0));
+    assert_eq!(
+        offered(&shop),
+        before - 1,
+        "sold and booked, the goods still lie in the shop"
+    );
+    let now = shop.sandbox.clock.now();
+    shop.sandbox
+        .dragonfish
+        .with(|erp| erp.make_remito(&base("CENTRO"), &variant, 1, order.as_str(), now));
+    shop.cycles(2);
+    shop.run(&["push-stock", "--all"]);
+    assert_eq!(
+        offered(&shop),
+        before - 1,
+        "the remito took them out of the shop"
+    );
+}
+
+#[test]
+fn a_remito_can_be_confirmed_by_hand() {
+    let shop = Shop::with(3, "[erp]\nvirtual_depot = \"excluded\"");
+    let order = shop.sell(0, 1);
+    assert_eq!(
+        shop.run(&["remito", order.as_str(), "--done"]),
+        Exit::Data,
+        "nothing is booked yet"
+    );
+    shop.cycles(3);
+    assert_eq!(shop.run(&["remito", order.as_str(), "--done"]), Exit::Done);
+    assert_eq!(
+        shop.run(&["remito", order.as_str(), "--done"]),
+        Exit::Data,
+        "it was confirmed already"
+    );
+}
+
+#[test]
+fn all_three_ways_to_write_stock_end_at_the_same_numbers() {
+    for call in ["patch", "put", "fulfillment"] {
+        let shop = Shop::with(3, &format!("[vtex]\nstock_call = \"{call}\""));
+        shop.sell(0, 1);
+        shop.cycles(3);
+        shop.assert_right();
+        let lead_times = shop
+            .sandbox
+            .vtex
+            .with(|store| store.shelves.values().all(|s| s.lead_time == "01.00:00:00"));
+        assert!(lead_times, "{call} kept the lead time");
+    }
+}
+
+#[test]
+fn v36_a_locked_sku_is_written_again() {
+    let shop = Shop::open(2);
+    shop.sandbox
+        .faults
+        .on("set stock", 1, When::Before, Fault::Locked);
+    shop.cycles(2);
+    shop.assert_right();
+}
+
+#[test]
+fn v28_a_write_that_answered_500_and_was_applied_is_read_back() {
+    let shop = Shop::open(2);
+    shop.sandbox
+        .faults
+        .on("set stock", 2, When::After, Fault::Status(500));
+    shop.cycles(2);
+    shop.assert_right();
+}
+
+#[test]
+fn v26_denied_access_stops_the_stage_with_77() {
+    let shop = Shop::open(2);
+    std::fs::write(shop.path("token"), "ANOTHERTOKENANOTHERTOKEN").unwrap();
+    assert_eq!(shop.run(&["poll"]), Exit::Denied);
+}
+
+#[test]
+fn the_brake_stops_a_run_that_would_empty_the_store() {
+    let shop = Shop::with(40, "[push]\nmax_drop_percent = 30");
+    shop.cycles(2);
+    shop.assert_right();
+    let before: i64 = shop
+        .sandbox
+        .vtex
+        .with(|store| store.shelves.values().map(|shelf| shelf.total).sum());
+    shop.sandbox.dragonfish.with(|erp| {
+        for stock in erp.stock.values_mut() {
+            stock.values_mut().for_each(|units| *units = Decimal::ZERO);
+        }
+    });
+    assert_eq!(shop.run(&["push-stock", "--all"]), Exit::Person);
+    let after: i64 = shop
+        .sandbox
+        .vtex
+        .with(|store| store.shelves.values().map(|shelf| shelf.total).sum());
+    assert_eq!(after, before, "nothing was published");
+    assert_eq!(shop.run(&["push-stock", "--all", "--force"]), Exit::Done);
+    shop.assert_right();
+}
+
+#[test]
+fn a_sku_the_erp_forgot_goes_to_zero_after_two_readings() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let (sku, variant) = shop.goods(0);
+    shop.sandbox.dragonfish.with(|erp| {
+        erp.stock.values_mut().for_each(|stock| {
+            stock.remove(&variant);
+        })
+    });
+    let total = |shop: &Shop| {
+        shop.sandbox
+            .vtex
+            .with(|store| store.available(&sku, &warehouse()))
+    };
+    let before = total(&shop);
+    shop.run(&["push-stock", "--sku", sku.as_str()]);
+    assert_eq!(total(&shop), before, "one reading is not enough");
+    shop.run(&["push-stock", "--sku", sku.as_str(), "--force"]);
+    assert_eq!(total(&shop), 0);
+}
+
+#[test]
+fn an_oversold_sku_is_shown_to_a_person() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let (sku, variant) = shop.goods(0);
+    let available = shop
+        .sandbox
+        .vtex
+        .with(|store| store.available(&sku, &warehouse()));
+    let now = shop.sandbox.clock.now();
+    let units = u32::try_from(available).unwrap();
+    shop.sandbox
+        .vtex
+        .with(|store| store.place(&[(sku.clone(), warehouse(), units)], now));
+    shop.sandbox
+        .dragonfish
+        .with(|erp| erp.shop_sale(&base("CENTRO"), &variant, 1));
+    assert_eq!(shop.run(&["push-stock", "--all"]), Exit::Person);
+    assert_eq!(shop.run(&["status"]), Exit::Person);
+    shop.run(&["notify"]);
+    assert!(shop.mails().iter().any(|mail| mail.contains("oversold")));
+}
+
+#[test]
+fn a_dry_run_changes_nothing_anywhere() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell(0, 1);
+    assert_eq!(shop.run(&["run", "--dry-run"]), Exit::Done);
+    assert_eq!(shop.movements(&order), (0, 0));
+    assert_eq!(
+        shop.run(&["show", order.as_str()]),
+        Exit::Data,
+        "the memory does not know it"
+    );
+    let left: Vec<_> = std::fs::read_dir(shop.folder.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_str().unwrap().contains("dry")),
+        "{left:?}"
+    );
+    shop.sandbox.clock.advance(31_000);
+    shop.cycles(3);
+    shop.assert_right();
+}

@@ -77,7 +77,7 @@ impl Storefront for Dry<'_, dyn Storefront + '_> {
     fn warehouses(&self) -> PortResult<Vec<(WarehouseId, bool)>> {
         self.0.warehouses()
     }
-    fn clock_ahead_ms(&self) -> i64 {
+    fn clock_ahead_ms(&self) -> Option<i64> {
         self.0.clock_ahead_ms()
     }
 }

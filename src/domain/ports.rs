@@ -225,8 +225,9 @@ pub trait Storefront: Sync {
     fn sku_ids(&self, page: u32) -> PortResult<Vec<SkuId>>;
     /// Lists the warehouses: id, whether it is active.
     fn warehouses(&self) -> PortResult<Vec<(WarehouseId, bool)>>;
-    /// Returns how far the storefront's clock is ahead of ours, in milliseconds, from its last answer.
-    fn clock_ahead_ms(&self) -> i64;
+    /// Returns how far the storefront's clock is ahead of ours, in milliseconds, from its last answer; `None` before the
+    /// first.
+    fn clock_ahead_ms(&self) -> Option<i64>;
 }
 
 /// An ERP as a source of stock.

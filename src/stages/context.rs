@@ -69,6 +69,9 @@ pub struct Ask {
     pub wait: Duration,
 }
 
+/// The mark that holds how far the storefront's clock is ahead.
+const CLOCK_AHEAD: &str = "clock_ahead";
+
 /// Items listed per query; reaching it is a warning, the next run goes on.
 pub const BATCH: u32 = 500;
 
@@ -94,7 +97,28 @@ impl Context<'_> {
 
     /// Returns now in the storefront's time.
     pub fn store_time(&self) -> Moment {
-        self.clock.now().plus_ms(self.storefront.clock_ahead_ms())
+        self.clock.now().plus_ms(self.clock_ahead_ms())
+    }
+
+    /// Returns how far the storefront's clock is ahead of ours: by its last answer, or by that of an earlier run.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        let remembered = || self.store.mark(CLOCK_AHEAD).ok().flatten().unwrap_or(0);
+        self.storefront.clock_ahead_ms().unwrap_or_else(remembered)
+    }
+
+    /// Remembers how far the storefront's clock is ahead, when it changed by more than an answer's way.
+    pub fn keep_clock(&self) -> StoreResult<()> {
+        let Some(ahead) = self.storefront.clock_ahead_ms() else {
+            return Ok(());
+        };
+        if self
+            .store
+            .mark(CLOCK_AHEAD)?
+            .is_none_or(|known| ahead.abs_diff(known) > 1000)
+        {
+            self.store.write(|tx| tx.set_mark(CLOCK_AHEAD, ahead))?;
+        }
+        Ok(())
     }
 
     /// Returns the permission to send one claimed write.

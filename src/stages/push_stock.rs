@@ -266,7 +266,7 @@ impl<'a> Push<'a> {
     fn in_store_time(&self, reading: &Reading) -> Reading {
         let t = reading
             .t
-            .plus_ms(self.ctx.storefront.clock_ahead_ms() - 1000)
+            .plus_ms(self.ctx.clock_ahead_ms() - 1000)
             .floor_second();
         Reading {
             t,

@@ -164,6 +164,7 @@ fn record(
     run_id: &str,
     exit_code: u8,
 ) -> Result<(), StoreError> {
+    ctx.keep_clock()?;
     ctx.store.write(|tx| {
         tx.put_run(&RunRow {
             stage: outcome.stage.as_str().to_owned(),

@@ -23,6 +23,9 @@ const FREE_RETRIES: u64 = 3;
 /// The longest wait that a host is granted.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// No answer has told the host's time yet.
+const UNTOLD: i64 = i64::MIN;
+
 /// What an adapter is handed of the world besides its own configuration.
 #[derive(Clone, Copy)]
 pub struct Env<'a> {
@@ -107,7 +110,7 @@ impl<'a> Calls<'a> {
             env,
             n_requests: AtomicU64::new(0),
             n_retries: AtomicU64::new(0),
-            clock_ahead_ms: AtomicI64::new(0),
+            clock_ahead_ms: AtomicI64::new(UNTOLD),
         }
     }
 
@@ -121,11 +124,11 @@ impl<'a> Calls<'a> {
         self.env
     }
 
-    /// Returns how far the host's clock is ahead of ours by its last answer, in milliseconds; 0 before the first.
+    /// Returns how far the host's clock is ahead of ours by its last answer, in milliseconds; `None` before the first.
     ///
     /// The header has whole seconds and is older than its arrival, so the figure errs towards the past.
-    pub fn clock_ahead_ms(&self) -> i64 {
-        self.clock_ahead_ms.load(Ordering::Relaxed)
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        Some(self.clock_ahead_ms.load(Ordering::Relaxed)).filter(|ms| *ms != UNTOLD)
     }
 
     /// Sends a read, at most three times, until `judge` takes or refuses the answer.

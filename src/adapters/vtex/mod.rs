@@ -249,7 +249,7 @@ impl Storefront for Vtex<'_> {
         self.read_warehouses()
     }
 
-    fn clock_ahead_ms(&self) -> i64 {
+    fn clock_ahead_ms(&self) -> Option<i64> {
         self.calls.clock_ahead_ms()
     }
 }

@@ -154,6 +154,8 @@ pub struct VtexModel {
     pub habits: Habits,
     /// Breaches of its rules.
     pub violations: Vec<String>,
+    /// When it asked everybody to wait.
+    pub quiet_from: Option<Moment>,
     /// Until when nobody may call.
     pub quiet_until: Option<Moment>,
     /// How often handling was started by the API, per order.

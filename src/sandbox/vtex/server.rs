@@ -113,7 +113,9 @@ impl Desk {
                 ));
             }
         }
-        if model.quiet_until.is_some_and(|until| now < until) {
+        // Calls that were under way when the host asked to wait are nobody's fault.
+        let asked = model.quiet_from.is_some_and(|from| now > from.plus_ms(300));
+        if asked && model.quiet_until.is_some_and(|until| now < until) {
             model.violations.push(format!(
                 "{} was called before Retry-After had passed",
                 request.path
@@ -160,7 +162,9 @@ impl Desk {
             let seconds = seconds
                 .and_then(|(_, value)| value.parse().ok())
                 .unwrap_or(0);
-            lock(&self.model).quiet_until = Some(now.plus_ms(seconds * 1000));
+            let mut model = lock(&self.model);
+            model.quiet_from = Some(now);
+            model.quiet_until = Some(now.plus_ms(seconds * 1000));
         }
         reply
     }

@@ -1,0 +1,67 @@
+//! A trading day on the sandbox: a store and an ERP on loopback, every stage as a process of its own, as cron would run
+//! it, and at the end a verdict by the sandbox's own log.
+//!
+//! `cargo run --release --example demo [-- --break NAME] [--folder DIR]`
+
+#![allow(
+    clippy::print_stdout,
+    reason = "telling the story is what this program is for"
+)]
+
+#[path = "demo/broken.rs"]
+mod broken;
+#[path = "demo/day.rs"]
+mod day;
+#[path = "demo/shop.rs"]
+mod shop;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use broken::Break;
+
+/// Set in a process that is to be the program itself.
+const AS_PROGRAM: &str = "STOCKBRIDGE_DEMO_BREAK";
+
+fn main() -> ExitCode {
+    if let Ok(name) = std::env::var(AS_PROGRAM) {
+        let wrap = Break::parse(&name).map(Break::wrap).unwrap_or_default();
+        return stockbridge::app::run_with(std::env::args_os(), &wrap);
+    }
+    let (seeded, folder) = match arguments() {
+        Ok(arguments) => arguments,
+        Err(reason) => {
+            println!(
+                "{reason}\nusage: demo [--break {}] [--folder DIR]",
+                Break::names().join("|")
+            );
+            return ExitCode::from(64);
+        }
+    };
+    match day::play(seeded, &folder) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            println!("the demo itself failed: {err}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn arguments() -> Result<(Option<Break>, PathBuf), String> {
+    let mut seeded = None;
+    let mut folder = PathBuf::from("target/demo");
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
+        match arg.as_str() {
+            "--break" => {
+                seeded =
+                    Some(Break::parse(&value).ok_or_else(|| format!("{value}: no such fault"))?)
+            }
+            "--folder" => folder = PathBuf::from(value),
+            _ => return Err(format!("{arg}: no such flag")),
+        }
+    }
+    Ok((seeded, folder))
+}

@@ -1,0 +1,215 @@
+//! The shop of the demo: the sandbox, a folder with configuration and secrets, and the program as a process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use stockbridge::domain::ids::{BaseCode, OrderId, SkuId, WarehouseId};
+use stockbridge::sandbox::catalogue::{DEPOT, SHOPS, Variant, WAREHOUSE, base};
+use stockbridge::sandbox::{APP_KEY, APP_TOKEN, JWT, Sandbox};
+
+use crate::AS_PROGRAM;
+use crate::broken::Break;
+
+/// The stages in the order in which cron starts them.
+const STAGES: [&str; 6] = ["poll", "reserve", "move", "push-stock", "notify", "gc"];
+
+/// The shop.
+pub struct Shop {
+    /// The outside.
+    pub sandbox: Sandbox,
+    /// Where everything lies.
+    pub folder: PathBuf,
+    seeded: Option<Break>,
+}
+
+impl Shop {
+    /// Opens the shop in an empty folder.
+    pub fn open(seeded: Option<Break>, folder: &Path, skus: usize) -> io::Result<Self> {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir_all(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        let folder = folder.canonicalize()?;
+        let sandbox = Sandbox::start(skus)?;
+        for (name, value) in [
+            ("vtex-key", APP_KEY),
+            ("vtex-token", APP_TOKEN),
+            ("erp-token", JWT),
+        ] {
+            let path = folder.join(name);
+            fs::write(&path, value)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        }
+        fs::write(
+            folder.join("stockbridge.toml"),
+            configuration(&sandbox, seeded),
+        )?;
+        Ok(Self {
+            sandbox,
+            folder,
+            seeded,
+        })
+    }
+
+    /// Runs one command of the program, in a process of its own.
+    pub fn program(&self, args: &[&str]) -> io::Result<Output> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(args)
+            .args(["--config", "stockbridge.toml"])
+            .current_dir(&self.folder);
+        command
+            .env_clear()
+            .env(AS_PROGRAM, self.seeded.map_or("none", Break::name));
+        command.output()
+    }
+
+    /// One minute of cron: every stage once. Returns what the stages counted, by stage.
+    pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
+        let mut told = BTreeMap::new();
+        for stage in STAGES {
+            let output = self.program(&[stage, "--json"])?;
+            let document: serde_json::Value =
+                serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let counts = document["stages"][0]["counts"]
+                .as_object()
+                .cloned()
+                .unwrap_or_default();
+            let counts: Vec<_> = counts
+                .iter()
+                .map(|(name, n)| format!("{n} {name}"))
+                .collect();
+            let code = output.status.code().unwrap_or(-1);
+            if !counts.is_empty() || code != 0 {
+                let code = if code == 0 {
+                    String::new()
+                } else {
+                    format!(" (exit {code})")
+                };
+                told.insert(stage, format!("{}{code}", counts.join(", ")));
+            }
+        }
+        self.sandbox.clock.advance(61_000);
+        Ok(told)
+    }
+
+    /// Returns the SKU and variant at a place of the catalogue.
+    pub fn goods(&self, at: usize) -> (SkuId, Variant) {
+        let product = &self.sandbox.products[at];
+        (product.sku.clone(), product.variant.clone())
+    }
+
+    /// A customer places an order and does not pay yet.
+    pub fn place(&self, lines: &[(usize, u32)]) -> OrderId {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|(at, units)| (self.goods(*at).0, warehouse(), *units))
+            .collect();
+        let now = self.sandbox.clock.now();
+        self.sandbox.vtex.with(|store| store.place(&lines, now))
+    }
+
+    /// The order is paid, and its time to cancel ends.
+    pub fn pay(&self, order: &OrderId) {
+        let now = self.sandbox.clock.now();
+        self.sandbox.vtex.with(|store| {
+            store.pay(order, now);
+            store.release(order, now);
+        });
+    }
+
+    /// A customer places an order and pays.
+    pub fn sell(&self, lines: &[(usize, u32)]) -> OrderId {
+        let order = self.place(lines);
+        self.pay(&order);
+        order
+    }
+}
+
+/// The warehouse of the store.
+pub fn warehouse() -> WarehouseId {
+    WarehouseId::parse(WAREHOUSE).expect("the sandbox's warehouse is valid")
+}
+
+/// The bases whose goods the store truly sells.
+pub fn counted() -> BTreeSet<BaseCode> {
+    SHOPS
+        .iter()
+        .chain(&[DEPOT])
+        .map(|code| base(code))
+        .collect()
+}
+
+fn configuration(sandbox: &Sandbox, seeded: Option<Break>) -> String {
+    let (bases, blocked) = Break::bases(seeded);
+    format!(
+        r#"# Written by the demo. Waiting times this short are accepted only where every host is this machine.
+[store]
+path = "state.sqlite"
+shared_locks = "locks"
+
+[vtex]
+account = "tienda"
+base_url = "{vtex}"
+app_key = {{ file = "vtex-key" }}
+app_token = {{ file = "vtex-token" }}
+manage_feed = true
+feed_visibility = "30s"
+total_timeout = "1s"
+
+[poll]
+cutover = "2020-01-01T00:00:00Z"
+
+[erp]
+depot = "WOO"
+blocked_bases = [{blocked}]
+reverse_on_cancel = true
+pick_order = ["CENTRO", "NORTE"]
+
+[erp.dragonfish]
+url = "{erp}"
+client_id = "STOCKBRIDGE"
+token = {{ file = "erp-token" }}
+origin = "WOO"
+motive = "API"
+note = "VENTA_VTEX"
+stock_timeout = "2s"
+read_timeout = "2s"
+
+[[warehouse]]
+id = "1_1"
+bases = [{bases}]
+
+[push]
+full_every = "1s"
+max_drop_percent = 90
+
+[notify.mail]
+transport = "file"
+folder = "mail"
+from = "stock@example.com"
+to = ["shop@example.com"]
+
+[protocol]
+gap = "300ms"
+movement_limit = "1s"
+movement_settle = "0s"
+absences_apart = "0s"
+handling_limit = "1s"
+handling_recheck = "0s"
+stock_limit = "1s"
+stock_settle = "0s"
+backoff_base = "0s"
+backoff_cap = "0s"
+min_retry_after = "0s"
+breaker_open = "0s"
+"#,
+        vtex = sandbox.vtex.url(),
+        erp = sandbox.dragonfish.url(),
+    )
+}

@@ -4,6 +4,7 @@
 //! `cargo run --release --example demo [-- --break NAME] [--folder DIR]`
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "telling the story is what this program is for"
 )]

@@ -97,7 +97,7 @@ impl World {
         self.now += 1;
         let now = self.now;
         let units = i64::from(much % 3) + 1;
-        if what % 12 == 0 && self.available() >= units {
+        if what.is_multiple_of(12) && self.available() >= units {
             let sale = Sale {
                 units,
                 hold: Hold::Held,
@@ -137,7 +137,7 @@ impl World {
             Booking::None if !sale.canceled => Booking::Planned,
             Booking::Planned if sale.canceled => Booking::None,
             Booking::Planned => {
-                let applied = much % 2 == 0;
+                let applied = much.is_multiple_of(2);
                 self.shelf -= if applied { sale.units } else { 0 };
                 Booking::Open { applied }
             }
@@ -156,7 +156,7 @@ impl World {
         sale.back = match sale.back {
             Booking::None => Booking::Planned,
             Booking::Planned => {
-                let applied = much % 2 == 0;
+                let applied = much.is_multiple_of(2);
                 self.shelf += if applied { sale.units } else { 0 };
                 Booking::Open { applied }
             }

@@ -2,6 +2,11 @@
 //!
 //! The only room with clocks and file modes. It never speaks to another system.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one room that reads the clock and waits"
+)]
+
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;

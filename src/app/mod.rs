@@ -30,13 +30,19 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     run_with(args, &Wrap::default())
 }
 
+/// Puts something before a storefront.
+pub type StorefrontWrap = for<'a> fn(&'a dyn Storefront) -> Box<dyn Storefront + 'a>;
+
+/// Puts something before an ERP's movements.
+pub type MovementWrap = for<'a> fn(&'a dyn MovementSink) -> Box<dyn MovementSink + 'a>;
+
 /// Puts something between the stages and the outside, as the demo does to show that its verdict can fail.
 #[derive(Default)]
 pub struct Wrap {
     /// Stands before the storefront.
-    pub storefront: Option<for<'a> fn(&'a dyn Storefront) -> Box<dyn Storefront + 'a>>,
+    pub storefront: Option<StorefrontWrap>,
     /// Stands before the ERP's movements.
-    pub movements: Option<for<'a> fn(&'a dyn MovementSink) -> Box<dyn MovementSink + 'a>>,
+    pub movements: Option<MovementWrap>,
 }
 
 /// Like [`run`], with something between the stages and the outside.

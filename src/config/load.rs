@@ -460,14 +460,11 @@ fn anchor(config: &mut Config, folder: &Path) {
     let anchored = |path: &mut PathBuf| *path = folder.join(&*path);
     anchored(&mut config.store.path);
     let mail = &mut config.notify.mail;
-    for path in [
+    let optional = [
         &mut config.notify.templates,
         &mut mail.folder,
         &mut mail.ca_file,
         &mut config.vtex.ca_file,
-    ] {
-        if let Some(path) = path {
-            anchored(path);
-        }
-    }
+    ];
+    optional.into_iter().flatten().for_each(anchored);
 }

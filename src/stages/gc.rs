@@ -61,7 +61,7 @@ fn other_locks(ctx: &Context<'_>) -> StageResult<Option<Vec<Box<dyn Held>>>> {
 fn clock_is_sane(ctx: &Context<'_>, report: &mut Report) -> StageResult<bool> {
     let last = ctx.store.mark_at("gc")?;
     let gap = ctx.now.ms_since(last);
-    if last.0 != 0 && (gap < 0 || gap > CLOCK_JUMP_MS) {
+    if last.0 != 0 && !(0..=CLOCK_JUMP_MS).contains(&gap) {
         report.say(
             "gc",
             format!(

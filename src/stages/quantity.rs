@@ -110,11 +110,11 @@ fn own_safety(ctx: &Context<'_>, sku: &SkuRow) -> Qty {
         .unwrap_or(Qty::ZERO)
 }
 
+/// Rows that cannot be published, with the reason.
+pub type LeftOut = Vec<(PushRow, String)>;
+
 /// Builds the items of some rows; rows that cannot be published are returned apart, with the reason.
-pub fn items<'a>(
-    ctx: &Context<'a>,
-    rows: Vec<PushRow>,
-) -> StoreResult<(Vec<Item<'a>>, Vec<(PushRow, String)>)> {
+pub fn items<'a>(ctx: &Context<'a>, rows: Vec<PushRow>) -> StoreResult<(Vec<Item<'a>>, LeftOut)> {
     let mut skus: BTreeMap<SkuId, Option<SkuRow>> = BTreeMap::new();
     let mut items = Vec::with_capacity(rows.len());
     let mut left_out = Vec::new();

@@ -1,5 +1,11 @@
 //! A shop for tests: the sandbox, a configuration that points at it, and the program itself, run as cron would.
 
+#![allow(
+    dead_code,
+    clippy::disallowed_methods,
+    reason = "each test file uses its part; the deadlines of the protocol are real time"
+)]
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -119,10 +125,6 @@ impl Shop {
         assert_eq!(self.sandbox.violations(), Vec::<String>::new());
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the deadlines of the protocol are real time"
-    )]
     /// Runs until the books are right, at most some seconds: an unknown outcome must be left alone until its call is dead,
     /// and that time is the machine's own.
     pub fn finish(&self) {

@@ -7,6 +7,10 @@
     unreachable_pub,
     reason = "each test file takes in this one and uses its own part of it"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a peer that hangs must really hang"
+)]
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};

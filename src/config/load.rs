@@ -297,9 +297,23 @@ fn apply_variables(
     }
 }
 
+/// Returns the example with every key switched on.
+pub fn full_example() -> String {
+    let name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let switched = |line: &str| {
+        let rest = line.strip_prefix('#')?;
+        let (key, _) = rest.split_once(" = ")?;
+        (!key.is_empty() && key.chars().all(name)).then(|| rest.to_owned())
+    };
+    let lines = EXAMPLE
+        .lines()
+        .map(|line| switched(line).unwrap_or_else(|| line.to_owned()));
+    lines.fold(String::new(), |all, line| all + &line + "\n")
+}
+
 /// Reads a variable as the kind of value the example has under this key; text where it has none.
 fn scalar(keys: &[&str], text: &str) -> Value {
-    let example = EXAMPLE.parse::<Table>().map(Value::Table).ok();
+    let example = full_example().parse::<Table>().map(Value::Table).ok();
     let known = keys
         .iter()
         .try_fold(example.as_ref(), |at, key| Some(at?.get(key)))
@@ -399,7 +413,7 @@ fn explain(
             .min_by_key(|known| strsim::damerau_levenshtein(known, name));
         found.reason = "unknown key".into();
         found.hint = near.map(|near| format!("did you mean {near}?"));
-    } else if message.contains("invalid type: string") && message.contains("SecretSource") {
+    } else if message.contains("expected one of `env`, `file`") {
         found.reason = "a secret never stands in the configuration itself".into();
         found.hint = Some(
             "name its source, like { file = \"/etc/stockbridge/token\" } or { env = \"NAME\" }"

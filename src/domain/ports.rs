@@ -270,7 +270,7 @@ pub trait Notifier: Sync {
 }
 
 /// How a read-only probe of an outside system ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOutcome {
     /// As it should be.

@@ -72,6 +72,9 @@ pub struct Ask {
 /// The mark that holds how far the storefront's clock is ahead.
 const CLOCK_AHEAD: &str = "clock_ahead";
 
+/// How much later the storefront's clock may stand than its last `Date` tells.
+const DATE_MARGIN_MS: i64 = 2000;
+
 /// Items listed per query; reaching it is a warning, the next run goes on.
 pub const BATCH: u32 = 500;
 
@@ -95,9 +98,14 @@ impl Context<'_> {
         self.now.plus_ms(self.settings.backoff(failures, self.rng))
     }
 
-    /// Returns now in the storefront's time.
+    /// Returns an instant in the storefront's time that is not before now.
+    ///
+    /// Its clock is known from the `Date` of its last answer: whole seconds, and older than the answer's way. A fact
+    /// dated too early would seem to be covered by a push that it is not covered by.
     pub fn store_time(&self) -> Moment {
-        self.clock.now().plus_ms(self.clock_ahead_ms())
+        self.clock
+            .now()
+            .plus_ms(self.clock_ahead_ms() + DATE_MARGIN_MS)
     }
 
     /// Returns how far the storefront's clock is ahead of ours: by its last answer, or by that of an earlier run.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::adapters::dragonfish::Dragonfish;
-use crate::adapters::dragonfish::session::Get;
+use crate::adapters::dragonfish::session::{Get, encoded};
 use crate::adapters::dragonfish::wire::{page, text};
 use crate::adapters::http::text::one_line;
 use crate::domain::ids::BaseCode;
@@ -98,7 +98,7 @@ impl Dragonfish<'_> {
         let probe = self
             .session
             .log_in()
-            .and_then(|()| self.first("Articulo", &[], None));
+            .and_then(|()| self.first_article(None));
         match probe {
             Ok(Some(_)) => Check::new(name, CheckOutcome::Ok, "logged in, articles can be read"),
             Ok(None) => Check::new(
@@ -111,7 +111,7 @@ impl Dragonfish<'_> {
     }
 
     /// Looks up a configured code.
-    fn code_exists(&self, name: &str, entity: &'static str, code: Option<&str>) -> Check {
+    fn code_exists(&self, name: &str, entity: &str, code: Option<&str>) -> Check {
         let Some(code) = code else {
             return Check::new(name, CheckOutcome::Skipped, "none is configured");
         };
@@ -206,7 +206,7 @@ impl Dragonfish<'_> {
 
     fn base(&self, base: &BaseCode) -> Check {
         let name = format!("erp.base.{base}");
-        match self.first("Articulo", &[], Some(base)) {
+        match self.first_article(Some(base)) {
             Ok(Some(_)) => Check::new(&name, CheckOutcome::Ok, "answers"),
             Ok(None) => Check::new(&name, CheckOutcome::Warn, "answers, and has no article")
                 .hint("check the base's code"),
@@ -214,47 +214,48 @@ impl Dragonfish<'_> {
         }
     }
 
-    /// Reads the record of one code, compared trimmed and without letter case.
-    fn record(&self, entity: &'static str, code: &str) -> PortResult<Option<Value>> {
-        let same = |row: &Value| {
-            text(row, "Codigo")
-                .is_ok_and(|found| found.trim().to_uppercase() == code.trim().to_uppercase())
+    /// Reads the record of one code; its key is part of the address.
+    fn record(&self, entity: &str, code: &str) -> PortResult<Option<Value>> {
+        let path = format!("{entity}/{}", encoded(code.trim()));
+        let get = self.get(entity, &path, Vec::new(), None);
+        let Some(body) = self.session.get(&get)? else {
+            return Ok(None);
         };
-        let rows = self.rows(entity, &[("Codigo", code.to_owned())], 50, None)?;
-        Ok(rows.into_iter().find(same))
+        let same = |row: &Value| {
+            text(row, "Codigo").is_ok_and(|found| found.trim().eq_ignore_ascii_case(code.trim()))
+        };
+        if same(&body) {
+            return Ok(Some(body));
+        }
+        Ok(page(body).unwrap_or_default().rows.into_iter().find(same))
     }
 
-    fn first(
-        &self,
-        entity: &'static str,
-        query: &[(&'static str, String)],
-        base: Option<&BaseCode>,
-    ) -> PortResult<Option<Value>> {
-        Ok(self.rows(entity, query, 1, base)?.into_iter().next())
+    /// Reads the first article of a base: the cheapest call that needs the credentials.
+    fn first_article(&self, base: Option<&BaseCode>) -> PortResult<Option<Value>> {
+        let query = vec![("limit", "1".to_owned()), ("page", "1".to_owned())];
+        let get = self.get("Articulo", "Articulo", query, base);
+        let Some(body) = self.session.get(&get)? else {
+            return Ok(None);
+        };
+        let listed =
+            page(body).map_err(|why| PortError::rejected(format!("read Articulo: {why}")))?;
+        Ok(listed.rows.into_iter().next())
     }
 
-    fn rows(
+    fn get<'g>(
         &self,
-        entity: &'static str,
-        query: &[(&'static str, String)],
-        limit: u32,
-        base: Option<&BaseCode>,
-    ) -> PortResult<Vec<Value>> {
-        let mut query = query.to_vec();
-        query.extend([("limit", limit.to_string()), ("page", "1".to_owned())]);
-        let get = Get {
+        entity: &str,
+        path: &'g str,
+        query: Vec<(&'static str, String)>,
+        base: Option<&'g BaseCode>,
+    ) -> Get<'g> {
+        Get {
             name: "read",
             about: entity.to_owned(),
-            path: entity,
+            path,
             query,
             base,
             timeout: self.config.read_timeout.duration(),
-        };
-        match self.session.get(&get)? {
-            None => Ok(Vec::new()),
-            Some(body) => Ok(page(body)
-                .map_err(|why| PortError::rejected(format!("read {entity}: {why}")))?
-                .rows),
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Get<'q> {
     pub(super) name: &'static str,
     /// What it is about, for errors.
     pub(super) about: String,
-    /// The entity, without slashes.
+    /// The entity, and a key where one record is read: encoded, without slashes at its ends.
     pub(super) path: &'q str,
     /// The parameters, not yet encoded.
     pub(super) query: Vec<(&'static str, String)>,
@@ -273,7 +273,7 @@ impl<'a> Session<'a> {
             path.push(if i == 0 { '?' } else { '&' });
             path.push_str(name);
             path.push('=');
-            path.extend(utf8_percent_encode(value, PLAIN));
+            path.push_str(&encoded(value));
         }
         Ok(Request {
             name: get.name,
@@ -420,6 +420,11 @@ impl<'a> Session<'a> {
         drop(turnstile);
         held.ok_or_else(busy)
     }
+}
+
+/// Encodes a text for a path segment or a query value.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
 }
 
 /// Turns the error of a log-in into one of the write behind it, which was certainly not sent.

@@ -32,6 +32,8 @@ use stockbridge::config::sections::VtexConfig;
 use stockbridge::domain::ids::{OrderId, SkuId, SkuRef, WarehouseId};
 use stockbridge::domain::ports::{Checks, Clock, ListFilter, Permit, PortResult, Storefront};
 use stockbridge::domain::time::Moment;
+use stockbridge::sandbox::catalogue::WAREHOUSE;
+use stockbridge::sandbox::{APP_KEY, APP_TOKEN, Sandbox};
 
 use wire::{GateLog, Largest, StillClock};
 
@@ -233,7 +235,7 @@ fn set_quantity(
 }
 
 /// Runs every call through the relay.
-fn run_through<'a>(relay: &'a Relay, known: &Known) -> Calls<'a> {
+fn run_through<'a>(relay: &'a Relay, known: &Known, key: &str, token: &str) -> Calls<'a> {
     let (clock, gate) = (StillClock::new(), GateLog::open());
     let env = Env {
         clock: &clock,
@@ -246,8 +248,8 @@ fn run_through<'a>(relay: &'a Relay, known: &Known) -> Calls<'a> {
         clock: &clock,
         send_by: clock.boot().plus_ms(3_600_000),
     };
-    let secret = || SecretString::from("dummy");
-    let vtex = |call| Vtex::new(&config(relay.port, call), &secret(), &secret(), env).unwrap();
+    let (key, token) = (SecretString::from(key), SecretString::from(token));
+    let vtex = |call| Vtex::new(&config(relay.port, call), &key, &token, env).unwrap();
     let mut calls = Calls {
         relay,
         objections: Vec::new(),
@@ -278,9 +280,36 @@ fn every_request_to_vtex_fits_the_contracts() {
         warehouse: WarehouseId::parse("1_1").unwrap(),
     };
     let relay = Relay::start(prism.port);
-    let calls = run_through(&relay, &known);
+    let calls = run_through(&relay, &known, "dummy", "dummy");
     // Prism's own answers are examples about other ids, which the adapter rightly refuses.
     assert!(calls.objections.is_empty(), "{:#?}", calls.objections);
+}
+
+#[test]
+fn the_sandbox_answers_as_the_contracts_say() {
+    let sandbox = Sandbox::start(2).unwrap();
+    let sku = sandbox.products[0].sku.clone();
+    let warehouse = WarehouseId::parse(WAREHOUSE).unwrap();
+    let order = sandbox.vtex.with(|store| {
+        store.feed_config = Some(serde_json::json!({}));
+        store.sell(&[(sku.clone(), warehouse.clone(), 1)], sandbox.clock.now())
+    });
+    let Some(prism) = Prism::start(Some(sandbox.vtex.port())) else {
+        return;
+    };
+    let known = Known {
+        reservation: format!("00-{order}-0"),
+        order,
+        kit: sku.clone(),
+        reference: SkuRef::parse(&sandbox.products[0].variant.reference()).unwrap(),
+        sku,
+        warehouse,
+    };
+    let relay = Relay::start(prism.port);
+    let calls = run_through(&relay, &known, APP_KEY, APP_TOKEN);
+    assert!(calls.objections.is_empty(), "{:#?}", calls.objections);
+    assert!(calls.failures.is_empty(), "{:#?}", calls.failures);
+    assert_eq!(sandbox.violations(), Vec::<String>::new());
 }
 
 #[test]

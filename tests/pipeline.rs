@@ -421,3 +421,243 @@ fn a_dry_run_changes_nothing_anywhere() {
     shop.cycles(3);
     shop.assert_right();
 }
+
+/// VTEX's published worked example, step by step: what the store must show as total, reserved and available.
+#[test]
+fn the_worked_example_runs_through_the_whole_program() {
+    let shop = Shop::with(
+        1,
+        "[vtex]\nstart_handling = \"never\"\n[push]\nmax_drop_percent = 100",
+    );
+    let (sku, variant) = shop.goods(0);
+    shop.sandbox.dragonfish.with(|erp| {
+        for stock in erp.stock.values_mut() {
+            stock.insert(variant.clone(), Decimal::ZERO);
+        }
+        erp.stock
+            .get_mut(&base("CENTRO"))
+            .unwrap()
+            .insert(variant.clone(), Decimal::from(10));
+    });
+    let numbers = || {
+        shop.sandbox.vtex.with(|store| {
+            let total = store.shelves[&(sku.clone(), warehouse())].total;
+            (
+                total,
+                store.reserved(&sku, &warehouse()),
+                store.available(&sku, &warehouse()),
+            )
+        })
+    };
+    let push = || {
+        shop.sandbox.clock.advance(31_000);
+        shop.run(&["poll"]);
+        shop.sandbox.clock.advance(5_000);
+        shop.run(&["push-stock", "--sku", sku.as_str()]);
+    };
+    push();
+    assert_eq!(numbers(), (10, 0, 10), "start");
+    let (a, b) = (shop.sell(0, 2), shop.sell(0, 3));
+    push();
+    assert_eq!(
+        numbers(),
+        (10, 5, 5),
+        "a and b paid: the store subtracts them itself"
+    );
+    let handle = |order| {
+        let now = shop.sandbox.clock.now();
+        shop.sandbox
+            .vtex
+            .with(|store| store.start_handling(order, now))
+            .unwrap();
+    };
+    handle(&a);
+    push();
+    assert_eq!(numbers(), (8, 3, 5), "a in handling");
+    shop.run(&["reserve"]);
+    shop.run(&["move", "--order", a.as_str()]);
+    push();
+    assert_eq!(numbers(), (8, 3, 5), "the ERP books a");
+    shop.run(&["move", "--order", b.as_str()]);
+    push();
+    assert_eq!(numbers(), (8, 3, 5), "the ERP books b early");
+    handle(&b);
+    push();
+    assert_eq!(numbers(), (5, 0, 5), "b in handling");
+    let now = shop.sandbox.clock.now();
+    shop.sandbox.vtex.with(|store| store.cancel(&b, now));
+    push();
+    shop.run(&["reserve"]);
+    shop.run(&["move"]);
+    push();
+    assert_eq!(
+        numbers(),
+        (8, 0, 8),
+        "b canceled after handling, its movement reversed"
+    );
+}
+
+#[test]
+fn a_pick_up_in_a_shop_is_booked_there_and_needs_no_remito() {
+    let shop = Shop::open(3);
+    let text = std::fs::read_to_string(shop.path("stockbridge.toml")).unwrap();
+    let text = text.replace(
+        "[push]",
+        "[[warehouse]]\nid = \"1_2\"\nbases = [\"SUR\"]\nmovement_base = \"SUR\"\n[push]",
+    );
+    let text = text.replace("\"CENTRO\", \"NORTE\", \"SUR\"", "\"CENTRO\", \"NORTE\"");
+    std::fs::write(shop.path("stockbridge.toml"), text).unwrap();
+    shop.cycles(2);
+    let place = stockbridge::domain::ids::WarehouseId::parse("1_2").unwrap();
+    let now = shop.sandbox.clock.now();
+    let order = shop
+        .sandbox
+        .vtex
+        .with(|store| store.sell(&[(shop.goods(1).0, place, 1)], now));
+    shop.cycles(2);
+    let bases: Vec<_> = shop
+        .sandbox
+        .dragonfish
+        .with(|erp| erp.movements.iter().map(|m| m.base.to_string()).collect());
+    assert_eq!(bases, ["SUR"]);
+    assert_eq!(shop.movements(&order), (1, 0));
+    assert_eq!(shop.mails().len(), 0, "nobody has to move anything");
+}
+
+#[test]
+fn orders_an_older_program_processed_are_never_moved() {
+    let shop = Shop::open(2);
+    let order = shop.sell(0, 1);
+    std::fs::write(shop.path("orders_processed.json"), format!("[\"{order}\"]")).unwrap();
+    let file = shop.path("orders_processed.json");
+    assert_eq!(
+        shop.run(&["poll", "--import-processed", file.to_str().unwrap()]),
+        Exit::Done
+    );
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (0, 0));
+    std::fs::write(&file, "{\"not\": \"a list\"}").unwrap();
+    assert_eq!(
+        shop.run(&["poll", "--import-processed", file.to_str().unwrap()]),
+        Exit::Data
+    );
+}
+
+#[test]
+fn a_backfill_takes_in_a_window_or_single_orders() {
+    let shop = Shop::with(
+        2,
+        "[vtex]\nmanage_feed = false\n[poll]\nsweep_window = \"1h\"",
+    );
+    let order = shop.sell(0, 1);
+    assert_eq!(shop.run(&["poll", "--order", order.as_str()]), Exit::Done);
+    assert_eq!(shop.run(&["show", order.as_str()]), Exit::Done);
+    let other = shop.sell(0, 1);
+    assert_eq!(shop.run(&["poll", "--since", "2020-01-01"]), Exit::Done);
+    assert_eq!(shop.run(&["show", other.as_str()]), Exit::Done);
+    assert_eq!(
+        shop.run(&["poll", "--order", "9999999999999-01"]),
+        Exit::Person
+    );
+}
+
+#[test]
+fn v22_a_feed_that_is_gone_is_told_and_the_sweep_still_runs() {
+    let shop = Shop::with(2, "[vtex]\nmanage_feed = false");
+    let order = shop.sell(0, 1);
+    assert_eq!(shop.run(&["poll"]), Exit::Person);
+    assert_eq!(
+        shop.run(&["show", order.as_str()]),
+        Exit::Done,
+        "the sweep found it"
+    );
+    shop.run(&["notify"]);
+    assert!(
+        shop.mails()
+            .iter()
+            .any(|mail| mail.contains("feed-missing"))
+    );
+}
+
+#[test]
+fn v15_an_order_whose_sku_is_not_in_the_erp_parks_and_goes_on_when_mapped() {
+    let shop = Shop::open(2);
+    let (sku, variant) = shop.goods(0);
+    let reference = variant.reference();
+    shop.sandbox
+        .vtex
+        .with(|store| store.products[0].variant.size = String::new());
+    let order = shop.sell(0, 1);
+    assert_eq!(shop.cycles(1), Exit::Person);
+    assert_eq!(shop.movements(&order), (0, 0));
+    let map = shop.path("map.csv");
+    std::fs::write(&map, format!("sku,reference\n{sku},{reference}\n")).unwrap();
+    assert_eq!(
+        shop.run(&["sku", "import", map.to_str().unwrap()]),
+        Exit::Done
+    );
+    shop.cycles(2);
+    assert_eq!(shop.movements(&order), (1, 0));
+    std::fs::write(&map, format!("{sku},nothing\n")).unwrap();
+    assert_eq!(
+        shop.run(&["sku", "import", map.to_str().unwrap()]),
+        Exit::Data
+    );
+}
+
+#[test]
+fn v34_an_order_of_an_unknown_warehouse_parks() {
+    let shop = Shop::open(2);
+    let place = stockbridge::domain::ids::WarehouseId::parse("1_2").unwrap();
+    let now = shop.sandbox.clock.now();
+    let order = shop
+        .sandbox
+        .vtex
+        .with(|store| store.sell(&[(shop.goods(1).0, place, 1)], now));
+    assert_eq!(shop.cycles(1), Exit::Person);
+    assert_eq!(shop.movements(&order), (0, 0));
+}
+
+#[test]
+fn a_sku_sold_without_limit_is_left_alone() {
+    let shop = Shop::open(2);
+    let (sku, _) = shop.goods(0);
+    shop.sandbox.vtex.with(|store| {
+        store
+            .shelves
+            .get_mut(&(sku.clone(), warehouse()))
+            .unwrap()
+            .unlimited = true
+    });
+    shop.cycles(2);
+    let writes = shop
+        .sandbox
+        .vtex
+        .with(|store| store.shelves[&(sku, warehouse())].writes);
+    assert_eq!(writes, 0);
+}
+
+#[test]
+fn e21_after_a_restart_of_the_service_the_program_logs_in_again() {
+    let shop = Shop::open(2);
+    shop.cycles(1);
+    shop.sandbox.dragonfish.with(|erp| erp.restart());
+    let order = shop.sell(0, 1);
+    shop.cycles(2);
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.assert_right();
+}
+
+#[test]
+fn a_blind_erp_gets_each_movement_once_and_every_doubt_goes_to_a_person() {
+    let shop = Shop::with(3, "[erp.dragonfish]\nsearch = \"blind\"");
+    let order = shop.sell(0, 1);
+    shop.cycles(2);
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.sandbox
+        .faults
+        .on("book movement", 1, When::After, Fault::Reset);
+    let doubtful = shop.sell(1, 1);
+    assert_eq!(shop.cycles(3), Exit::Person);
+    assert_eq!(shop.movements(&doubtful), (1, 0), "never sent again");
+}

@@ -141,6 +141,7 @@ CREATE TABLE attempts (
     absent          INTEGER NOT NULL DEFAULT 0 CHECK (absent IN (0, 1)),
     absent_at       INTEGER,
     refused         INTEGER NOT NULL DEFAULT 0 CHECK (refused IN (0, 1)),
+    doubted         INTEGER NOT NULL DEFAULT 0 CHECK (doubted IN (0, 1)),
     reason          TEXT,
     erp_id          TEXT,
     erp_number      TEXT,

@@ -1,3 +1,3 @@
 SELECT id, kind, order_id, operation, base, key, payload, hash, state, attempt, send_by, deadline, boot_id, absent, absent_at,
-       refused, reason, erp_id, erp_number, done_seq, remito_seq, not_before, undecided_since, created_at, changed_at
+       refused, reason, erp_id, erp_number, done_seq, remito_seq, not_before, undecided_since, created_at, changed_at, doubted
 FROM attempts WHERE kind = 'movement' AND state = 'DONE' AND remito_seq IS NULL AND operation GLOB 'S*' ORDER BY id LIMIT :limit

@@ -182,6 +182,7 @@ fn ask(cli: &Cli) -> Ask {
         force: cli.global.force,
         limit: cli.global.limit,
         wait: cli.global.wait.duration(),
+        routine: matches!(cli.command, Command::Run),
         ..Ask::default()
     };
     match &cli.command {

@@ -61,6 +61,8 @@ pub struct Ask {
     pub skus: Vec<SkuId>,
     /// Every mapped SKU.
     pub all: bool,
+    /// One of the runs that cron starts all the time: what needs no minute's pace is done now and then.
+    pub routine: bool,
     /// Skip backoff and brakes. Never moves an unknown or quarantined effect.
     pub force: bool,
     /// At most so many items.

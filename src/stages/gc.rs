@@ -10,11 +10,17 @@ use crate::store::gc::Dust;
 /// Rows removed in one run, and in one transaction.
 const MOST_ROWS: u32 = 5_000;
 const BATCH_ROWS: u32 = 500;
+/// How often a routine run removes anything.
+const ROUTINE_MS: i64 = 3_600_000;
 /// Beyond such a jump of the clock nothing is removed: one bad clock must not empty the memory.
 const CLOCK_JUMP_MS: i64 = 48 * 3_600_000;
 
 /// Runs the stage. It needs every stage's lock, since what it removes must not be in use.
 pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
+    let since = ctx.now.ms_since(ctx.store.mark_at("gc")?);
+    if ctx.ask.routine && (0..ROUTINE_MS).contains(&since) {
+        return Ok(());
+    }
     let Some(_locks) = other_locks(ctx)? else {
         report.wait("gc", "another stage is running; gc runs another time");
         return Ok(());

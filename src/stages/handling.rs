@@ -151,7 +151,7 @@ fn not_sent(ctx: &Context<'_>, row: &Effect, reason: &str) -> StageResult {
             return Ok(());
         }
         tx.set_backoff(row.id, next, Some(reason))?;
-        if row.attempt == 1 {
+        if !row.doubted {
             let seq = tx.next_seq()?;
             tx.set_acknowledged(&row.order, None, seq)?;
             tx.order_pushes_due(&row.order, seq, ctx.store_time(), None)?;

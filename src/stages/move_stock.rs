@@ -294,10 +294,8 @@ fn settle_planned(
         Verdict::Booked(found, warning) => confirm(ctx, "T2", effect, &found, warning, report),
         Verdict::Conflict(reason) => quarantine(ctx, effect, &reason, report),
         Verdict::Absent => send(ctx, effect, movement, report),
-        // Before any attempt nothing of ours can be there, so the search needs no proof.
-        Verdict::AbsentUnproved if effect.attempt == 0 || !ctx.settings.searchable => {
-            send(ctx, effect, movement, report)
-        }
+        // As long as nothing may have been sent nothing of ours can be there, and the search needs no proof.
+        Verdict::AbsentUnproved if !effect.doubted => send(ctx, effect, movement, report),
         Verdict::AbsentUnproved => {
             report.wait(
                 order.as_str(),

@@ -80,8 +80,12 @@ pub fn push_chunk<'a>(
     report: &mut Report,
 ) -> StageResult {
     let Some(_lock) = ctx.storefront_lock()? else {
-        report.waiting += u64::try_from(chunk.len()).unwrap_or(0);
-        return Ok(());
+        let reason = "the storefront's lock is held by another process";
+        let holds: Vec<_> = chunk
+            .iter()
+            .map(|c| (&c.item, reason.to_owned(), false))
+            .collect();
+        return hold(ctx, &holds, report);
     };
     let again = pass(ctx, chunk, true, report)?;
     if !again.is_empty() {

@@ -58,6 +58,8 @@ pub struct Effect {
     pub undecided_since: Option<Moment>,
     /// When it last changed its state.
     pub changed_at: Moment,
+    /// Whether any attempt may have been sent without a certain answer.
+    pub doubted: bool,
 }
 
 /// A part of a movement: units of one SKU in one warehouse.
@@ -120,6 +122,7 @@ impl Effect {
             not_before: Moment(row.get(21)?),
             undecided_since: moment(row, 22)?,
             changed_at: Moment(row.get(24)?),
+            doubted: row.get(25)?,
         })
     }
 }

@@ -91,3 +91,108 @@ impl Tx<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::effect::EffectState;
+    use crate::domain::order::{OrderDocument, OrderStage};
+    use crate::store::Identity;
+    use crate::store::orders::{FoundBy, Observation};
+
+    fn observe(store: &Store, document: &OrderDocument) {
+        let seen = Observation {
+            document,
+            found_by: FoundBy::Feed,
+            now: Moment(1_000_000_000_000),
+            store_time: Moment(1_000_000_000_000),
+            cutover: Moment(0),
+            acknowledged: false,
+            gone: false,
+        };
+        store.write(|tx| tx.observe(&seen)).unwrap();
+    }
+
+    #[test]
+    fn a_forgotten_order_leaves_its_key_and_never_comes_back_to_life() {
+        let identity = Identity {
+            account: "tienda".into(),
+            erp: "dragonfish WOO".into(),
+        };
+        let store = Store::open_in_memory(&identity).unwrap();
+        let id = OrderId::parse("1-01").unwrap();
+        let document = OrderDocument {
+            id: id.clone(),
+            status: "canceled".into(),
+            stage: OrderStage::Canceled,
+            created: Some(Moment(999_999_999_000)),
+            last_change: None,
+            complete: true,
+            workflow_in_error: false,
+            has_package: false,
+            lines: vec![],
+            foreign_lines: 0,
+            reservations: vec![],
+            delivery_date: None,
+            pickup_point: None,
+            problems: vec![],
+        };
+        observe(&store, &document);
+        let now = Moment(1_000_000_000_000);
+        store
+            .write(|tx| tx.plan_handling(&id, EffectState::Planned, now))
+            .unwrap();
+        assert!(
+            store.write(|tx| tx.settle(now, false)).unwrap().is_empty(),
+            "its effect is open"
+        );
+        let effect = store.attempts_of(&id).unwrap().remove(0);
+        store
+            .write(|tx| tx.shift("H9", &effect, EffectState::Canceled, now))
+            .unwrap();
+        store
+            .write(|tx| tx.set_replan(&id, false, Moment(0)))
+            .unwrap();
+        assert_eq!(
+            store.write(|tx| tx.settle(now, false)).unwrap(),
+            [id.clone()]
+        );
+        assert_eq!(
+            store.orders_to_forget(now.plus_ms(1), 10).unwrap(),
+            [id.clone()]
+        );
+        store.write(|tx| tx.forget_order(&id)).unwrap();
+        assert_eq!(store.order(&id).unwrap(), None);
+        assert_eq!(store.attempts_of(&id).unwrap().len(), 1);
+        observe(
+            &store,
+            &OrderDocument {
+                stage: OrderStage::Ready,
+                ..document
+            },
+        );
+        let order = store.order(&id).unwrap().unwrap();
+        assert!(order.facts.settled.is_some() && !order.replan);
+    }
+
+    #[test]
+    fn keys_cannot_be_deleted_and_attempts_cannot_fall() {
+        let identity = Identity {
+            account: "tienda".into(),
+            erp: "dragonfish WOO".into(),
+        };
+        let store = Store::open_in_memory(&identity).unwrap();
+        let id = OrderId::parse("1-01").unwrap();
+        store
+            .write(|tx| tx.plan_handling(&id, EffectState::Planned, Moment(0)))
+            .unwrap();
+        for sql in [
+            "DELETE FROM attempts",
+            "UPDATE attempts SET state = 'REJECTED'",
+            "UPDATE attempts SET attempt = 1",
+            "UPDATE attempts SET key = 'other'",
+        ] {
+            assert!(store.conn.execute(sql, []).is_err(), "{sql}");
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! The binary itself, as a process with the environment that cron gives it: next to none.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "a test that meets an unexpected error should stop there"
+    reason = "a test that meets an unexpected error should stop there; a process is killed after real time"
 )]
 
 #[path = "support/shop.rs"]

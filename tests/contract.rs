@@ -123,7 +123,9 @@ impl Relay {
         text.lines()
             .filter(|line| {
                 let line = line.to_lowercase();
-                line.starts_with("sl-violations:") || line.contains("stoplight.io/prism/errors")
+                // A status that a contract does not list is only a warning.
+                line.starts_with("sl-violations:") && line.contains("\"severity\":\"error\"")
+                    || line.contains("stoplight.io/prism/errors")
             })
             .map(str::to_owned)
             .collect()

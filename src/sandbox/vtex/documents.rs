@@ -39,7 +39,7 @@ pub fn order(store: &VtexModel, order: &Order) -> Value {
     let logistics: Vec<Value> = lines
         .iter()
         .enumerate()
-        .map(|(at, line)| logistics(at, line))
+        .map(|(at, line)| logistics(at, line, order.created.plus_ms(5 * 86_400_000)))
         .collect();
     let package = json!({"invoiceNumber": "1", "items": [], "type": "Output"});
     json!({
@@ -111,7 +111,7 @@ fn metadata(store: &VtexModel, line: &Line) -> Option<Value> {
     }))
 }
 
-fn logistics(at: usize, line: &Line) -> Value {
+fn logistics(at: usize, line: &Line, promised: Moment) -> Value {
     json!({
         "itemIndex": at,
         "selectedSla": "Normal",
@@ -121,7 +121,7 @@ fn logistics(at: usize, line: &Line) -> Value {
             "courierId": "c1", "courierName": "c", "dockId": "d1", "quantity": line.units,
             "warehouseId": line.warehouse.as_str(),
         }],
-        "shippingEstimateDate": null,
+        "shippingEstimateDate": instant(promised),
         "pickupPointId": null,
         "pickupStoreInfo": {"isPickupStore": false, "friendlyName": null},
     })
@@ -161,38 +161,58 @@ pub fn reservation(store: &VtexModel, lock: &str) -> Option<Value> {
 /// Writes one row of the order list.
 pub fn listed(order: &Order) -> Value {
     json!({
-        "orderId": order.id.as_str(),
-        "creationDate": instant(order.created),
-        "authorizedDate": order.authorized.map(instant),
-        "clientName": PERSONAL[0],
-        "items": null,
-        "totalValue": 100_000.0,
-        "status": order.status,
-        "statusDescription": "obsolete",
-        "sequence": "500001",
-        "origin": "Marketplace",
-        "workflowInErrorState": false,
-        "workflowInRetry": false,
-        "orderIsComplete": order.complete,
-        "totalItems": order.lines.len(),
+        "orderId": order.id.as_str(), "creationDate": instant(order.created), "clientName": PERSONAL[0], "items": null,
+        "totalValue": 100_000, "paymentNames": "x", "status": order.status, "statusDescription": "obsolete",
+        "marketPlaceOrderId": null, "sequence": "500001", "salesChannel": "1", "affiliateId": "", "origin": "Marketplace",
+        "workflowInErrorState": false, "workflowInRetry": false, "lastMessageUnread": null,
+        "ShippingEstimatedDate": null, "ShippingEstimatedDateMax": null, "ShippingEstimatedDateMin": null,
+        "orderIsComplete": order.complete, "listId": null, "listType": null,
+        "authorizedDate": order.authorized.map(instant), "callCenterOperatorName": null,
+        "totalItems": order.lines.len(), "currencyCode": "ARS",
     })
+}
+
+/// Writes the figures that stand beside every list; nobody reads them.
+pub fn statistics() -> Value {
+    let figures = |facets: Value| {
+        json!({
+            "Count": 0, "Max": 0, "Mean": 0, "Min": 0, "Missing": 0, "StdDev": 0, "Sum": 0, "SumOfSquares": 0,
+            "Facets": facets,
+        })
+    };
+    let none = || figures(json!(""));
+    let facets = json!({"origin": {"Fulfillment": none(), "Marketplace": none()}, "currencyCode": {"BRL": none()}});
+    json!({"stats": {"totalValue": figures(facets.clone()), "totalItems": figures(facets)}})
 }
 
 /// Writes a SKU of the catalogue.
 pub fn sku(product: &Product) -> Value {
     let id: i64 = product.sku.as_str().parse().unwrap_or(0);
+    let reference = product.variant.reference();
+    let known = json!({
+        "Id": id, "ProductId": 9, "NameComplete": product.name, "SkuName": product.name, "ProductName": product.name,
+        "IsActive": true, "IsKit": false, "KitItems": [], "MeasurementUnit": "un", "UnitMultiplier": 1.0,
+        "AlternateIds": {"RefId": reference}, "AlternateIdValues": [reference],
+    });
+    let unused = json!({
+        "ProductDescription": "", "IsTransported": true, "IsInventoried": true, "IsGiftCardRecharge": false,
+        "ImageUrl": "", "DetailUrl": "", "CSCIdentification": null, "BrandId": "1", "BrandName": "x",
+        "Dimension": dimension(), "RealDimension": dimension(), "ManufacturerCode": "", "Services": [], "Categories": [],
+        "Attachments": [], "Collections": [], "SkuSellers": [], "SalesChannels": [], "Images": [],
+        "SkuSpecifications": [], "ProductSpecifications": [], "ProductClustersIds": "", "ProductCategoryIds": "",
+        "ProductGlobalCategoryId": null, "ProductCategories": {}, "CommercialConditionId": 1, "RewardValue": 0.0,
+        "EstimatedDateArrival": null, "InformationSource": null, "ModalType": null,
+    });
+    let (Value::Object(mut all), Value::Object(rest)) = (known, unused) else {
+        return Value::Null;
+    };
+    all.extend(rest);
+    Value::Object(all)
+}
+
+fn dimension() -> Value {
     json!({
-        "Id": id,
-        "ProductId": 9,
-        "NameComplete": product.name,
-        "SkuName": product.name,
-        "ProductName": product.name,
-        "IsActive": true,
-        "IsKit": false,
-        "KitItems": [],
-        "MeasurementUnit": "un",
-        "UnitMultiplier": 1.0,
-        "AlternateIds": {"RefId": product.variant.reference()},
-        "AlternateIdValues": [product.variant.reference()],
+        "cubicweight": 1.0, "height": 1.0, "length": 1.0, "weight": 1.0, "width": 1.0,
+        "realCubicWeight": 1.0, "realHeight": 1.0, "realLength": 1.0, "realWeight": 1.0, "realWidth": 1.0,
     })
 }

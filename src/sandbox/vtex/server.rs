@@ -357,7 +357,7 @@ fn list_orders(model: &mut VtexModel, request: &Request, now: Moment) -> Reply {
     let paging = json!({"total": total, "pages": total.div_ceil(per_page), "currentPage": page, "perPage": per_page});
     Reply::json(
         200,
-        &json!({"list": list, "facets": [], "paging": paging, "stats": {"stats": {}}}),
+        &json!({"list": list, "facets": [], "paging": paging, "stats": documents::statistics()}),
     )
 }
 

@@ -108,12 +108,6 @@ fn v19_canceled_after_handling_its_movement_is_reversed_once() {
     shop.cycles(3);
     assert_eq!(shop.movements(&order), (1, 1));
     shop.assert_right();
-    // A known fault of the store: canceled, cancel, canceled again.
-    let now = shop.sandbox.clock.now();
-    shop.sandbox.vtex.with(|store| store.cancel(&order, now));
-    shop.cycles(2);
-    assert_eq!(shop.movements(&order), (1, 1));
-    shop.assert_right();
 }
 
 #[test]
@@ -660,4 +654,19 @@ fn a_blind_erp_gets_each_movement_once_and_every_doubt_goes_to_a_person() {
     let doubtful = shop.sell(1, 1);
     assert_eq!(shop.cycles(3), Exit::Person);
     assert_eq!(shop.movements(&doubtful), (1, 0), "never sent again");
+}
+
+#[test]
+fn v38_canceled_again_and_again_releases_and_reverses_once() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell(0, 1);
+    shop.cycles(2);
+    for _ in 0..3 {
+        let now = shop.sandbox.clock.now();
+        shop.sandbox.vtex.with(|store| store.cancel(&order, now));
+        shop.cycles(2);
+    }
+    assert_eq!(shop.movements(&order), (1, 1));
+    shop.assert_right();
 }

@@ -155,11 +155,11 @@ mod tests {
             .unwrap();
         assert_eq!(
             store.write(|tx| tx.settle(now, false)).unwrap(),
-            [id.clone()]
+            std::slice::from_ref(&id)
         );
         assert_eq!(
             store.orders_to_forget(now.plus_ms(1), 10).unwrap(),
-            [id.clone()]
+            std::slice::from_ref(&id)
         );
         store.write(|tx| tx.forget_order(&id)).unwrap();
         assert_eq!(store.order(&id).unwrap(), None);

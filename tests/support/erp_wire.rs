@@ -1,5 +1,10 @@
 //! A scripted peer for the Dragonfish adapter: raw replies in order, every request kept, and a still world around it.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a peer that hangs must really hang"
+)]
+
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

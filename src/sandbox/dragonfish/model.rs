@@ -67,8 +67,6 @@ pub struct Habits {
     pub repeat_rows: bool,
     /// Listings of movements show none entered after this instant; for tests of lag.
     pub blind_after: Option<Moment>,
-    /// How long each call takes.
-    pub slow_ms: u64,
 }
 
 impl Default for Habits {
@@ -78,7 +76,6 @@ impl Default for Habits {
             byte_order_mark: true,
             repeat_rows: true,
             blind_after: None,
-            slow_ms: 0,
         }
     }
 }

@@ -1,0 +1,136 @@
+//! The state file, damaged, shared, or held by somebody else: nothing is sent from what cannot be trusted.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test that meets an unexpected error should stop there; a lock is held for real time"
+)]
+
+#[path = "support/shop.rs"]
+mod shop;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use shop::Shop;
+use stockbridge::exit::Exit;
+
+fn open(shop: &Shop) -> Connection {
+    Connection::open(shop.path("state.sqlite")).unwrap()
+}
+
+#[test]
+fn the_file_and_its_companions_are_private() {
+    let shop = Shop::open(2);
+    shop.cycles(1);
+    for entry in fs::read_dir(shop.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with("state.sqlite") {
+            assert_eq!(
+                entry.metadata().unwrap().permissions().mode() & 0o077,
+                0,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn s6_a_damaged_effect_is_never_sent() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell(0, 1);
+    shop.run(&["poll"]);
+    shop.run(&["reserve"]);
+    let changed = open(&shop)
+        .execute(
+            "UPDATE attempts SET payload = replace(payload, ':1}', ':9}') WHERE kind = 'movement'",
+            [],
+        )
+        .unwrap();
+    assert_eq!(changed, 1);
+    assert_eq!(shop.run(&["move"]), Exit::Person);
+    assert_eq!(shop.movements(&order), (0, 0));
+}
+
+#[test]
+fn s5_a_cut_file_is_refused() {
+    let shop = Shop::open(2);
+    shop.cycles(1);
+    open(&shop)
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(shop.path("state.sqlite"))
+        .unwrap();
+    file.set_len(8192).unwrap();
+    assert_eq!(shop.run(&["run"]), Exit::Broken);
+}
+
+#[test]
+fn s9_a_file_that_others_can_write_is_refused() {
+    let shop = Shop::open(2);
+    shop.cycles(1);
+    fs::set_permissions(shop.path("state.sqlite"), fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(shop.run(&["run"]), Exit::Broken);
+}
+
+#[test]
+fn s11_a_held_write_lock_costs_one_run_and_nothing_else() {
+    let shop = Shop::open(2);
+    shop.cycles(2);
+    let order = shop.sell(0, 1);
+    let other = open(&shop);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(shop.run(&["poll"]), Exit::Partial);
+    other.execute_batch("ROLLBACK").unwrap();
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.assert_right();
+}
+
+#[test]
+fn s13_states_that_do_not_exist_are_refused_by_the_file_itself() {
+    let shop = Shop::open(2);
+    shop.cycles(1);
+    let file = open(&shop);
+    for sql in [
+        "INSERT INTO attempts (kind, order_id, operation, base, key, hash, state, created_at, changed_at)
+         VALUES ('movement', 'x', 'S1', 'WOO', 'k', 'h', 'LOST', 0, 0)",
+        "INSERT INTO attempts (kind, order_id, operation, base, key, hash, state, attempt, created_at, changed_at)
+         VALUES ('movement', 'x', 'S1', 'WOO', 'k', 'h', 'PLANNED', -1, 0, 0)",
+        "INSERT INTO lines (order_id, sku, warehouse, units) VALUES ('nobody', '1', '1_1', 1)",
+    ] {
+        file.pragma_update(None, "foreign_keys", true).unwrap();
+        assert!(file.execute(sql, []).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn c17_asked_to_stop_it_ends_cleanly_and_the_next_run_goes_on() {
+    let shop = Shop::open(4);
+    let order = shop.sell(0, 1);
+    for wait in [5, 20, 40, 60, 90] {
+        let child = Command::new(env!("CARGO_BIN_EXE_stockbridge"))
+            .args(["run", "--config"])
+            .arg(shop.path("stockbridge.toml"))
+            .env_clear()
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        let pid = child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        let status = child.wait_with_output().unwrap().status;
+        assert!(matches!(status.code(), Some(0 | 3) | None), "{status}");
+        shop.sandbox.clock.advance(31_000);
+    }
+    shop.finish();
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.assert_right();
+}

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::config::span::Span;
 use crate::domain::ids::{OrderId, SkuId};
 use crate::domain::time::Moment;
+use crate::stages::runner::Stage;
 
 /// Keep the stock of a VTEX store true against the retailer's ERP
 #[derive(Debug, Clone, Parser)]
@@ -254,6 +255,12 @@ pub enum ConfigCommand {
 }
 
 fn order_id(text: &str) -> Result<OrderId, String> {
+    // A stage's name would pass for an id, and `poll --order ID move` for one command.
+    if Stage::ALL.iter().any(|stage| stage.as_str() == text) || text == "run" {
+        return Err(format!(
+            "{text} is a command, not an order id; give one command at a time"
+        ));
+    }
     OrderId::parse(text).map_err(|err| err.to_string())
 }
 
@@ -285,7 +292,14 @@ pub struct CliEnd {
 ///
 /// [`CliEnd`] for help, version, and every mistake.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliEnd> {
-    Cli::try_parse_from(args).map_err(|err| {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(odd) = args.iter().find(|arg| arg.to_str().is_none()) {
+        return Err(CliEnd {
+            code: 64,
+            text: format!("error: {odd:?} is not UTF-8\n"),
+        });
+    }
+    let cli = Cli::try_parse_from(args).map_err(|err| {
         let shown = matches!(
             err.kind(),
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -294,7 +308,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliEnd> {
             code: if shown { 0 } else { 64 },
             text: err.render().to_string(),
         }
-    })
+    })?;
+    match &cli.command {
+        Command::Poll(PollArgs {
+            since: Some(since),
+            until: Some(until),
+            ..
+        }) if since >= until => {
+            let text = "error: --since must be earlier than --until\n".to_owned();
+            Err(CliEnd { code: 64, text })
+        }
+        _ => Ok(cli),
+    }
 }
 
 /// Returns the completion script of a shell.
@@ -337,6 +362,8 @@ mod tests {
             "stockbridge poll --until 2026-01-01",
             "stockbridge remito 1-01",
             "stockbridge run --deadline 50",
+            "stockbridge poll --order 1-01 move",
+            "stockbridge poll --since 2026-01-02 --until 2026-01-01",
             "stockbridge -v -q status",
         ] {
             assert_eq!(line(text).unwrap_err().code, 64, "{text}");

@@ -43,7 +43,7 @@ pub fn init(options: LogOptions) {
                 } else {
                     text_line(record, &run_id, at)
                 };
-                writeln!(out, "{}", redacted(&line))
+                writeln!(out, "{line}")
             })
             .init();
     });
@@ -83,23 +83,29 @@ pub fn redact(secret: &SecretString) {
     }
 }
 
-fn redacted(line: &str) -> String {
+/// Takes every live secret out of a text, before anything in it is escaped; the longest first, since one secret may be
+/// a part of another.
+fn redacted(text: &str) -> String {
     let Ok(secrets) = SECRETS.read() else {
-        return "a line was withheld".into();
+        return "withheld".into();
     };
-    secrets.iter().fold(line.to_owned(), |line, secret| {
-        line.replace(secret.expose_secret(), "***")
-    })
+    let mut secrets: Vec<&str> = secrets
+        .iter()
+        .map(|secret| secret.expose_secret())
+        .collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    let redacted = |text: String, secret: &&str| text.replace(secret, "***");
+    secrets.iter().fold(text.to_owned(), redacted)
 }
 
 fn text_line(record: &Record<'_>, run_id: &str, at: jiff::Timestamp) -> String {
-    let message = escaped(&record.args().to_string());
+    let message = escaped(&redacted(&record.args().to_string()));
     let mut line = format!("{at:.0} {} [{run_id}] {message}", record.level());
     for (key, value) in facts(record) {
         let value = escaped(&value);
         let quoted = value.is_empty() || value.contains([' ', '"', '=']);
         line.push_str(&if quoted {
-            format!(" {key}={value:?}")
+            format!(" {key}=\"{}\"", value.replace('"', "'"))
         } else {
             format!(" {key}={value}")
         });
@@ -115,7 +121,10 @@ fn json_line(record: &Record<'_>, run_id: &str, at: jiff::Timestamp) -> String {
         record.level().as_str().to_lowercase().into(),
     );
     object.insert("run".into(), run_id.into());
-    object.insert("message".into(), record.args().to_string().into());
+    object.insert(
+        "message".into(),
+        redacted(&record.args().to_string()).into(),
+    );
     for (key, value) in facts(record) {
         object.entry(key).or_insert_with(|| value.into());
     }
@@ -127,7 +136,8 @@ fn facts(record: &Record<'_>) -> Vec<(String, String)> {
     struct Collect(Vec<(String, String)>);
     impl<'kvs> VisitSource<'kvs> for Collect {
         fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
-            self.0.push((key.to_string(), value.to_string()));
+            self.0
+                .push((escaped(key.as_str()), redacted(&value.to_string())));
             Ok(())
         }
     }
@@ -139,7 +149,7 @@ fn facts(record: &Record<'_>) -> Vec<(String, String)> {
 
 /// Writes characters that could forge a line, or turn its direction, as escapes (CWE-117).
 fn escaped(text: &str) -> String {
-    let bidi = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bidi = |c: char| matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let breaks = |c: char| matches!(c, '\u{2028}' | '\u{2029}');
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

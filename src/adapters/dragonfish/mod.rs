@@ -1,8 +1,8 @@
 //! Dragonfish ("Color y Talle") over its REST service: reads stock, books movements and finds them again.
 //!
 //! It books nothing twice and repeats no booking; it never writes by another road, never follows a link from an
-//! answer, and never takes silence for zero. Reading order: [`code`] (what a variant is called), [`session`] (how the
-//! service is spoken to), [`stock`], [`movement`], [`checks`].
+//! answer, and never takes silence for zero. Reading order: `code` (what a variant is called), `session` (how the
+//! service is spoken to), `stock`, `movement`, `checks`.
 
 mod checks;
 mod code;

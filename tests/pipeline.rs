@@ -670,3 +670,39 @@ fn v38_canceled_again_and_again_releases_and_reverses_once() {
     assert_eq!(shop.movements(&order), (1, 1));
     shop.assert_right();
 }
+
+#[test]
+fn goods_that_are_not_there_are_a_shortage() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let (_, variant) = shop.goods(0);
+    shop.sandbox.dragonfish.with(|erp| {
+        for stock in erp.stock.values_mut() {
+            stock.insert(variant.clone(), Decimal::ZERO);
+        }
+    });
+    let order = shop.sell(0, 1);
+    shop.cycles(1);
+    assert!(
+        shop.mails()
+            .iter()
+            .any(|mail| mail.contains("shortage") && mail.contains(order.as_str()))
+    );
+}
+
+#[test]
+fn a_parked_order_is_told_of_again_once_a_period() {
+    let shop = Shop::with(2, "[notify]\ndigest_every = \"0s\"");
+    shop.sandbox
+        .vtex
+        .with(|store| store.products[0].variant.size = String::new());
+    shop.sell(0, 1);
+    shop.cycles(3);
+    assert!(
+        shop.mails()
+            .iter()
+            .filter(|mail| mail.contains("<parked."))
+            .count()
+            > 1
+    );
+}

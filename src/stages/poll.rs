@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ids::OrderId;
 use crate::domain::notice::{NoticeBody, NoticeKind};
-use crate::domain::order::FeedEvent;
+use crate::domain::order::{FeedEvent, OrderStage};
 use crate::domain::ports::{FeedConfig, ListFilter, PortError};
 use crate::domain::time::Moment;
 use crate::stages::context::{BATCH, Context, Pace, in_parallel};
 use crate::stages::intake;
 use crate::stages::report::{Report, StageResult};
-use crate::store::orders::FoundBy;
+use crate::store::orders::{FoundBy, OrderRow};
 
 /// Orders a page of the list holds, and pages the storefront gives for one filter.
 const LIST_PAGE: u64 = 100;
@@ -501,12 +501,36 @@ impl Poll<'_> {
                     );
                 }
             }
+            self.tell_of_stuck_handling(&order)?;
             let held_up = order
                 .stuck_since
                 .is_some_and(|since| self.ctx.now.ms_since(since) >= poll.stuck_after);
             if held_up && order.facts.parked.is_none() {
                 self.park_stuck(&order.id, report)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Handling was requested long ago and never became effective: a known fault of the storefront.
+    fn tell_of_stuck_handling(&self, order: &OrderRow) -> StageResult {
+        let since = order
+            .facts
+            .acknowledged
+            .filter(|_| order.handling_seen.is_none());
+        let stuck =
+            since.is_some_and(|at| self.ctx.now.ms_since(at) >= self.ctx.settings.poll.stuck_after);
+        if stuck && order.stage == OrderStage::HandlingRequested {
+            let reason = "handling was requested and does not begin in the storefront".to_owned();
+            let body = NoticeBody {
+                order: Some(order.id.clone()),
+                reason: Some(reason),
+                ..NoticeBody::default()
+            };
+            let kind = NoticeKind::StuckReservation;
+            self.ctx
+                .store
+                .write(|tx| self.ctx.notify(tx, kind, order.id.as_str(), &body))?;
         }
         Ok(())
     }

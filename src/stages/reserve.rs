@@ -40,12 +40,36 @@ pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
             .parked_reason
             .as_deref()
             .unwrap_or("no reason was recorded");
+        remind(ctx, &order, reason)?;
         report.person(
             order.id.as_str(),
             format!("order {} is parked: {reason}", order.id),
         );
     }
     Ok(())
+}
+
+/// Tells people of a parked order again, once a period, until it is resolved.
+fn remind(ctx: &Context<'_>, order: &OrderRow, reason: &str) -> StageResult {
+    let last = ctx
+        .store
+        .outbox_last(NoticeKind::Parked, order.id.as_str())?;
+    let age = last.map_or(i64::MAX, |last| ctx.now.ms_since(last.created_at));
+    if age >= ctx.settings.notices.digest_every {
+        let body = parked_notice(order, reason);
+        ctx.store
+            .write(|tx| ctx.notify(tx, NoticeKind::Parked, order.id.as_str(), &body))?;
+    }
+    Ok(())
+}
+
+fn parked_notice(order: &OrderRow, reason: &str) -> NoticeBody {
+    NoticeBody {
+        order: Some(order.id.clone()),
+        reason: Some(reason.to_owned()),
+        action: Some(format!("stockbridge show {}", order.id)),
+        ..NoticeBody::default()
+    }
 }
 
 /// Stock per base of the variants read in this run.
@@ -634,12 +658,7 @@ fn items_of(case: &Case<'_>, booked: &Booked) -> Vec<NoticeItem> {
 }
 
 fn park(ctx: &Context<'_>, order: &OrderRow, reason: &str, report: &mut Report) -> StageResult {
-    let body = NoticeBody {
-        order: Some(order.id.clone()),
-        reason: Some(reason.to_owned()),
-        action: Some(format!("stockbridge show {}", order.id)),
-        ..NoticeBody::default()
-    };
+    let body = parked_notice(order, reason);
     ctx.store.write(|tx| {
         tx.park(&order.id, reason, ctx.now)?;
         tx.set_replan(&order.id, false, crate::domain::time::Moment(0))?;

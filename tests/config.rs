@@ -236,6 +236,20 @@ fn c8_recipients_are_addresses() {
 }
 
 #[test]
+fn c9_an_account_goes_only_with_the_depot_it_is_paired_with() {
+    load_text(
+        &changed("#pairs = []", "pairs = [\"tienda=WOO\", \"prueba=TEST\"]"),
+        &[],
+    )
+    .unwrap();
+    let reason = refused(&changed(
+        "#pairs = []",
+        "pairs = [\"tienda=OTRO\", \"prueba=WOO\"]",
+    ));
+    assert!(reason.contains("erp.pairs"), "{reason}");
+}
+
+#[test]
 fn c15_nothing_is_forgotten_before_14_days() {
     for bad in ["0d", "13d", "4000d"] {
         let reason = refused(&changed(

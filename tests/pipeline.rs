@@ -706,3 +706,21 @@ fn a_parked_order_is_told_of_again_once_a_period() {
             > 1
     );
 }
+
+#[test]
+fn v17_a_kit_is_reserved_and_booked_by_its_part() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let ((kit, _), (part, variant)) = (shop.goods(0), shop.goods(1));
+    shop.sandbox
+        .vtex
+        .with(|store| store.kits.insert(kit, (part, 2)));
+    let order = shop.sell(0, 1);
+    shop.cycles(2);
+    assert_eq!(shop.movements(&order), (1, 0));
+    let lines = shop
+        .sandbox
+        .dragonfish
+        .with(|erp| erp.movements[0].lines.clone());
+    assert_eq!(lines, [(variant, Decimal::from(2))]);
+}

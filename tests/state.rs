@@ -134,3 +134,54 @@ fn c17_asked_to_stop_it_ends_cleanly_and_the_next_run_goes_on() {
     assert_eq!(shop.movements(&order), (1, 0));
     shop.assert_right();
 }
+
+#[test]
+fn s8_a_full_disk_is_74_and_nothing_is_sent() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell(0, 1);
+    shop.run(&["poll"]);
+    shop.run(&["reserve"]);
+    // Files may not grow, and the signal that would end the process is ignored, as on a full disk.
+    let line = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    let status = Command::new("sh")
+        .args([
+            "-c",
+            line,
+            env!("CARGO_BIN_EXE_stockbridge"),
+            "move",
+            "--config",
+        ])
+        .arg(shop.path("stockbridge.toml"))
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(74));
+    assert_eq!(shop.movements(&order), (0, 0));
+    shop.cycles(2);
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.assert_right();
+}
+
+#[test]
+fn s12_a_clock_gone_astray_empties_nothing() {
+    let shop = Shop::open(2);
+    shop.cycles(1);
+    let file = open(&shop);
+    let old = "INSERT INTO rejects (at, source, subject, reason) VALUES (1, 'feed', 'x', 'old')";
+    file.execute(old, []).unwrap();
+    let left = || {
+        file.query_row("SELECT count(*) FROM rejects", [], |row| {
+            row.get::<_, i64>(0)
+        })
+        .unwrap()
+    };
+    for mark in [i64::MAX / 2, 1] {
+        file.execute("UPDATE marks SET value = ?1 WHERE name = 'gc'", [mark])
+            .unwrap();
+        assert_eq!(shop.run(&["gc"]), Exit::Done);
+        assert_eq!(left(), 1, "the time was noted, nothing was removed");
+    }
+    assert_eq!(shop.run(&["gc"]), Exit::Done);
+    assert_eq!(left(), 0);
+}

@@ -290,6 +290,23 @@ pub fn open_secret(path: &Path) -> Result<File, FileRefused> {
     Ok(file)
 }
 
+/// File systems behind a network, by the kernel's magic number: NFS, SMB, CIFS, SMB2, 9P.
+const NETWORK: [u32; 5] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
+
+/// Tells whether a file lies, or would lie, on a network file system, whose locks cannot be trusted.
+pub fn on_network(path: &Path) -> bool {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let stat = rustix::fs::statfs(folder.unwrap_or(Path::new(".")));
+    stat.is_ok_and(|stat| is_network(i128::from(stat.f_type)))
+}
+
+/// The magic number is signed on some machines and unsigned on others; only its 32 bits count.
+fn is_network(magic: i128) -> bool {
+    NETWORK
+        .iter()
+        .any(|known| i128::from(*known) == magic & 0xffff_ffff)
+}
+
 /// Checks the state file's mode, owner and folders without opening it; false when there is no such file.
 ///
 /// Not opened, because closing any handle of a database that SQLite has open drops SQLite's locks.
@@ -358,6 +375,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let locks = FileLocks::new(dir.path().join("state.sqlite"), dir.path().join("shared"));
         (dir, locks)
+    }
+
+    #[test]
+    fn s10_network_file_systems_are_known_by_their_numbers() {
+        assert!(is_network(0x6969) && is_network(0xff53_4d42) && is_network(-11_317_950));
+        for local in [0xef53, 0x0102_1994, 0x9123_683e, 0x5846_5342] {
+            assert!(!is_network(local));
+        }
+        assert!(!on_network(Path::new("/dev/null")));
     }
 
     #[test]

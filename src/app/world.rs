@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::adapters::dragonfish::{Dragonfish, Setup};
-use crate::adapters::host::{FileLocks, HostClock, HostRng, check_state};
+use crate::adapters::host::{FileLocks, HostClock, HostRng, check_state, on_network};
 use crate::adapters::http::calls::Env;
 use crate::adapters::mail::Mail;
 use crate::adapters::vtex::Vtex;
@@ -98,9 +98,19 @@ pub fn open_store(loaded: &Loaded, machine: &Machine) -> Result<Store, Failure> 
 
 fn open_options(loaded: &Loaded, machine: &Machine) -> Result<OpenOptions, Failure> {
     check_state(&machine.state).map_err(|err| Failure::new(Exit::Broken, err.to_string()))?;
+    let store = &loaded.config.store;
+    let wal = store.journal == crate::config::sections::Journal::Wal;
+    if on_network(&machine.state) && (wal || !store.allow_network) {
+        let reason = format!(
+            "{} lies on a network file system; hint: move it to a local disk, or set store.allow_network = true \
+             with store.journal = \"delete\"",
+            machine.state.display()
+        );
+        return Err(Failure::new(Exit::Broken, reason));
+    }
     Ok(OpenOptions {
         path: machine.state.clone(),
-        wal: loaded.config.store.journal == crate::config::sections::Journal::Wal,
+        wal,
         identity: settings::identity(&loaded.config),
         instance_id: format!("{:016x}", fastrand::u64(..)),
         now: machine.clock.now(),

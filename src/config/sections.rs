@@ -52,6 +52,8 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// Where locks shared by all accounts of this machine live.
     pub shared_locks: PathBuf,
+    /// Accept a network file system, whose locks are often broken; only with `journal = "delete"`.
+    pub allow_network: bool,
     /// `wal` (default) or `delete`, for file systems on which WAL does not work.
     pub journal: Journal,
 }
@@ -61,6 +63,7 @@ impl Default for StoreConfig {
         Self {
             path: "stockbridge.sqlite".into(),
             shared_locks: std::env::temp_dir().join("stockbridge-locks"),
+            allow_network: false,
             journal: Journal::Wal,
         }
     }
@@ -283,6 +286,9 @@ pub struct ErpConfig {
     /// Book the reversal of an order canceled after booking; otherwise a person is told.
     #[serde(default)]
     pub reverse_on_cancel: bool,
+    /// Which account may go with which depot, as `account=depot`; when any is listed, no other pair is accepted.
+    #[serde(default)]
+    pub pairs: Vec<String>,
     /// In which order shops are asked for goods; the others follow by name.
     #[serde(default)]
     pub pick_order: Vec<BaseCode>,

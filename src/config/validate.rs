@@ -212,6 +212,19 @@ impl Check {
                 "write it like 01:00-08:00",
             );
         }
+        let pair = format!("{}={}", config.vtex.account, erp.depot);
+        let listed = |known: &String| known.to_uppercase() == pair.to_uppercase();
+        if !erp.pairs.is_empty() && !erp.pairs.iter().any(listed) {
+            let reason = format!(
+                "account {} does not go with depot {}",
+                config.vtex.account, erp.depot
+            );
+            self.fail(
+                "erp.pairs",
+                reason,
+                "a test base never serves the shop, nor the reverse",
+            );
+        }
         if erp.blocked_bases.contains(&erp.depot) {
             self.fail(
                 "erp.depot",

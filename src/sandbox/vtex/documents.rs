@@ -30,7 +30,7 @@ pub fn order(store: &VtexModel, order: &Order) -> Value {
     let items: Vec<Value> = lines
         .iter()
         .enumerate()
-        .map(|(at, line)| item(order, at, line))
+        .map(|(at, line)| item(store, order, at, line))
         .collect();
     let metadata: Vec<Value> = lines
         .iter()
@@ -75,7 +75,11 @@ fn lock_id(order: &Order, at: usize) -> String {
     format!("00-{}-{at}", order.id)
 }
 
-fn item(order: &Order, at: usize, line: &Line) -> Value {
+fn item(store: &VtexModel, order: &Order, at: usize, line: &Line) -> Value {
+    let part = store
+        .kits
+        .get(&line.sku)
+        .map(|(part, units)| json!({"id": part.as_str(), "quantity": units}));
     json!({
         "uniqueId": format!("U{at}"),
         "id": line.sku.as_str(),
@@ -88,7 +92,7 @@ fn item(order: &Order, at: usize, line: &Line) -> Value {
         "refId": "PRODUCT-REFERENCE",
         "price": 5000,
         "sellerSku": line.sku.as_str(),
-        "components": [],
+        "components": part.into_iter().collect::<Vec<_>>(),
         "bundleItems": [],
         "measurementUnit": "un",
         "unitMultiplier": 1.0,

@@ -451,7 +451,8 @@ fn put_stock(
     }
     let reply = set_stock(model, sku, warehouse, body, now, 200);
     let lead_time = body["leadTime"].as_str().unwrap_or("00:00:00").to_owned();
-    if let (Ok(id), Ok(place)) = (SkuId::parse(sku), WarehouseId::parse(warehouse))
+    if reply.status == 200
+        && let (Ok(id), Ok(place)) = (SkuId::parse(sku), WarehouseId::parse(warehouse))
         && let Some(shelf) = model.shelves.get_mut(&(id, place))
     {
         shelf.lead_time = lead_time;
@@ -536,6 +537,26 @@ fn catalogue(model: &mut VtexModel, request: &Request, segments: &[&str]) -> Rep
                 .filter_map(|product| product.sku.as_str().parse().ok())
                 .collect();
             Reply::json(200, &json!(ids))
+        }
+        ("GET", [.., "stockkeepingunitkit"]) => {
+            let parent = request
+                .query
+                .get("parentSkuId")
+                .cloned()
+                .unwrap_or_default();
+            match SkuId::parse(&parent)
+                .ok()
+                .and_then(|id| model.kits.get(&id))
+            {
+                // The contract types the answer as one object, although a kit may have several parts.
+                Some((part, units)) => Reply::json(
+                    200,
+                    &json!({"Id": 1, "StockKeepingUnitParent": parent.parse::<i64>().unwrap_or(0),
+                        "StockKeepingUnitId": part.as_str().parse::<i64>().unwrap_or(0), "Quantity": units,
+                        "UnitPrice": 1.0}),
+                ),
+                None => missing(),
+            }
         }
         _ => missing(),
     }

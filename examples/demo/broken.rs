@@ -60,15 +60,15 @@ impl Break {
         match self {
             Self::SubtractTwice => Wrap {
                 storefront: Some(|inner| Box::new(Misread(inner, handled_already))),
-                movements: None,
+                ..Wrap::default()
             },
             Self::ForgetCancellation => Wrap {
                 storefront: Some(|inner| Box::new(Misread(inner, never_canceled))),
-                movements: None,
+                ..Wrap::default()
             },
             Self::PostTwice => Wrap {
-                storefront: None,
                 movements: Some(|inner| Box::new(Twice(inner))),
+                ..Wrap::default()
             },
             // These two are mistakes of the configuration.
             Self::IgnoreBase | Self::CountBlockedBase => Wrap::default(),

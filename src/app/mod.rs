@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::adapters::host;
 use crate::cli::{Cli, Command};
 use crate::config::load::{LoadOptions, Loaded, load};
-use crate::domain::ports::{Clock, MovementSink, Storefront};
+use crate::domain::ports::{Clock, MovementSink, Notifier, Storefront};
 use crate::exit::Exit;
 use crate::logging::{self, LogOptions};
 use crate::stages::context::{Ask, Context};
@@ -36,6 +36,9 @@ pub type StorefrontWrap = for<'a> fn(&'a dyn Storefront) -> Box<dyn Storefront +
 /// Puts something before an ERP's movements.
 pub type MovementWrap = for<'a> fn(&'a dyn MovementSink) -> Box<dyn MovementSink + 'a>;
 
+/// Puts something before the way to people.
+pub type NotifierWrap = for<'a> fn(&'a dyn Notifier) -> Box<dyn Notifier + 'a>;
+
 /// Puts something between the stages and the outside, as the demo does to show that its verdict can fail.
 #[derive(Default)]
 pub struct Wrap {
@@ -43,6 +46,8 @@ pub struct Wrap {
     pub storefront: Option<StorefrontWrap>,
     /// Stands before the ERP's movements.
     pub movements: Option<MovementWrap>,
+    /// Stands before the way to people.
+    pub notifier: Option<NotifierWrap>,
 }
 
 /// Like [`run`], with something between the stages and the outside.

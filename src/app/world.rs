@@ -236,7 +236,8 @@ impl<'a> Doors<'a> {
         let wrapped_movements = wrap.movements.map(|put| put(&self.dragonfish));
         let storefront: &dyn Storefront = wrapped_storefront.as_deref().unwrap_or(&self.vtex);
         let movements: &dyn MovementSink = wrapped_movements.as_deref().unwrap_or(&self.dragonfish);
-        let notifier: &dyn Notifier = &self.mail;
+        let wrapped_notifier = wrap.notifier.map(|put| put(&self.mail));
+        let notifier: &dyn Notifier = wrapped_notifier.as_deref().unwrap_or(&self.mail);
         let stock: &dyn StockSource = &self.dragonfish;
         if dry_run {
             let (storefront, movements, notifier) =

@@ -22,7 +22,7 @@ use stockbridge::domain::movement::{
 };
 use stockbridge::domain::ports::{
     CallOutcome, CheckOutcome, Checks, Listing, MovementSink, Permit, PortError, PortResult,
-    StockSource,
+    Search, StockSource,
 };
 use stockbridge::domain::qty::Qty;
 use stockbridge::domain::stock::VariantLevels;
@@ -121,7 +121,7 @@ fn book(reply: Reply) -> PortResult<FoundMovement> {
 fn find(replies: Vec<Reply>) -> PortResult<Listing> {
     let wire = Wire::start(replies);
     on(&Still::default(), &wire.url(), "", TOKEN, |erp| {
-        erp.find(&base("WOO"), "1234567890123-01")
+        erp.find(&base("WOO"), &Search::Text("1234567890123-01".into()))
     })
 }
 
@@ -327,7 +327,7 @@ fn a_search_asks_for_pages_in_a_stable_order_in_its_base() {
         list(2, &[r#"{"Codigo":"B"}"#]),
     ]);
     let listing = on(&Still::default(), &wire.url(), "", TOKEN, |erp| {
-        erp.find(&base("WOO"), "V1 x&y")
+        erp.find(&base("WOO"), &Search::Text("V1 x&y".into()))
     });
     assert!(matches!(listing, Ok(Listing::Complete(rows)) if rows.len() == 2));
     assert_eq!(
@@ -515,7 +515,7 @@ fn e17_rows_of_another_base_prove_nothing() {
 fn e18_an_expired_token_is_named_and_never_shown() {
     let wire = Wire::start(vec![json("401 Unauthorized", OLD_TOKEN)]);
     let result = on(&Still::default(), &wire.url(), "", OLD_TOKEN, |erp| {
-        erp.find(&base("WOO"), "x")
+        erp.find(&base("WOO"), &Search::Text("x".into()))
     });
     let Err(PortError::Denied { reason }) = result else {
         panic!("{result:?}");
@@ -567,7 +567,7 @@ fn e21_a_restarted_service_is_logged_in_again_once_for_a_read() {
     let world = Still::default();
     on(&world, &wire.url(), "authenticate = true", TOKEN, |erp| {
         assert!(matches!(
-            erp.find(&base("WOO"), "x"),
+            erp.find(&base("WOO"), &Search::Text("x".into())),
             Ok(Listing::Complete(_))
         ));
         assert!(
@@ -579,7 +579,7 @@ fn e21_a_restarted_service_is_logged_in_again_once_for_a_read() {
             "the breaker stays closed"
         );
         assert!(matches!(
-            erp.find(&base("WOO"), "x"),
+            erp.find(&base("WOO"), &Search::Text("x".into())),
             Err(PortError::Denied { .. })
         ));
     });
@@ -768,7 +768,7 @@ fn a_blind_adapter_searches_nothing_and_names_are_read_by_configuration() {
         TOKEN,
         |erp| {
             assert!(matches!(
-                erp.find(&base("WOO"), "x"),
+                erp.find(&base("WOO"), &Search::Text("x".into())),
                 Ok(Listing::Inconclusive(_))
             ));
             assert_eq!(

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use stockbridge::app::Wrap;
 use stockbridge::domain::ids::{BaseCode, OrderId, SkuId, SkuRef, WarehouseId};
-use stockbridge::domain::movement::{FoundMovement, Movement};
+use stockbridge::domain::movement::{ErpDay, FoundMovement, Movement};
 use stockbridge::domain::order::{FeedEvent, OrderDocument, OrderStage};
 use stockbridge::domain::ports::{
     FeedConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortResult, ReservationState,
-    SkuInfo, StoreStock, Storefront,
+    Search, SkuInfo, StoreStock, Storefront,
 };
 use stockbridge::domain::time::Moment;
 
@@ -115,8 +115,12 @@ impl MovementSink for Twice<'_> {
         let first = self.0.book(movement, permit);
         self.0.book(movement, permit).and(first)
     }
-    fn find(&self, base: &BaseCode, text: &str) -> PortResult<Listing> {
-        self.0.find(base, text)
+    fn find(&self, base: &BaseCode, search: &Search) -> PortResult<Listing> {
+        self.0.find(base, search)
+    }
+
+    fn days(&self, sent: Moment) -> Vec<ErpDay> {
+        self.0.days(sent)
     }
 }
 

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{BaseCode, OrderId, SkuId, SkuRef, WarehouseId};
-use crate::domain::movement::{FoundMovement, Movement};
+use crate::domain::movement::{ErpDay, FoundMovement, Movement};
 use crate::domain::notice::Notice;
 use crate::domain::order::{FeedEvent, OrderDocument};
 use crate::domain::ports::{
     FeedConfig, ListFilter, ListPage, Listing, MovementSink, Notifier, Permit, PortError,
-    PortResult, ReservationState, SkuInfo, StoreStock, Storefront,
+    PortResult, ReservationState, Search, SkuInfo, StoreStock, Storefront,
 };
 use crate::domain::time::Moment;
 
@@ -100,8 +100,12 @@ impl MovementSink for Dry<'_, dyn MovementSink + '_> {
             movement.order
         )))
     }
-    fn find(&self, base: &BaseCode, text: &str) -> PortResult<Listing> {
-        self.0.find(base, text)
+    fn find(&self, base: &BaseCode, search: &Search) -> PortResult<Listing> {
+        self.0.find(base, search)
+    }
+
+    fn days(&self, sent: Moment) -> Vec<ErpDay> {
+        self.0.days(sent)
     }
 }
 

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::ids::{BaseCode, ErpCode, OrderId};
 use crate::domain::qty::Qty;
+use crate::domain::time::Moment;
 
 /// Which way goods go in the base of the movement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -187,6 +188,37 @@ pub struct FoundMovement {
     pub reference: String,
     /// Units per variant; `None` when a line could not be read.
     pub lines: Option<BTreeMap<ErpCode, Qty>>,
+    /// The ERP's day it stands on, where it could be read.
+    pub day: Option<ErpDay>,
+    /// When it was entered, where it could be read.
+    pub created: Option<Moment>,
+}
+
+/// A day of the ERP's calendar, `2026-01-31`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ErpDay(String);
+
+impl ErpDay {
+    /// Reads a day back from the store or takes it from an adapter; it must have the form `2026-01-31`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let form = text.bytes().enumerate().all(|(at, b)| match at {
+            4 | 7 => b == b'-',
+            _ => b.is_ascii_digit(),
+        });
+        (text.len() == 10 && form).then(|| Self(text.to_owned()))
+    }
+
+    /// Returns the ten characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ErpDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 impl FoundMovement {
@@ -201,7 +233,7 @@ impl FoundMovement {
     }
 
     /// Tells whether direction and lines are those of `movement`.
-    fn same_goods(&self, movement: &Movement) -> bool {
+    pub(super) fn same_goods(&self, movement: &Movement) -> bool {
         let wanted = movement
             .lines
             .iter()
@@ -308,6 +340,8 @@ mod tests {
                     .map(|(c, u)| (c.clone(), Qty::whole(i64::from(*u))))
                     .collect(),
             ),
+            day: None,
+            created: None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, WarehouseId};
-use crate::domain::movement::{FoundMovement, Movement};
+use crate::domain::movement::{ErpDay, FoundMovement, Movement};
 use crate::domain::notice::Notice;
 use crate::domain::order::{FeedEvent, OrderDocument};
 use crate::domain::stock::StockLevels;
@@ -251,6 +251,16 @@ pub enum Listing {
     Inconclusive(String),
 }
 
+/// What is searched for among the movements of a base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Search {
+    /// A text within note or reference.
+    Text(String),
+    /// Everything that stands on one day.
+    Day(ErpDay),
+}
+
 /// An ERP that books movements.
 pub trait MovementSink: Sync {
     /// Checks a movement against the ERP's field rules without a call; the reason names field, value and limit.
@@ -259,8 +269,10 @@ pub trait MovementSink: Sync {
     ///
     /// The answer is returned as it came: the caller compares it with what was asked.
     fn book(&self, movement: &Movement, permit: &Permit<'_>) -> PortResult<FoundMovement>;
-    /// Searches the movements of a base for a text in note and reference.
-    fn find(&self, base: &BaseCode, text: &str) -> PortResult<Listing>;
+    /// Searches the movements of a base.
+    fn find(&self, base: &BaseCode, search: &Search) -> PortResult<Listing>;
+    /// Returns the ERP's days on which a movement sent at about this instant can stand: two around its midnight.
+    fn days(&self, sent: Moment) -> Vec<ErpDay>;
 }
 
 /// A way to reach people.

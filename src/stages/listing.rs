@@ -6,7 +6,7 @@
 
 use crate::domain::ids::BaseCode;
 use crate::domain::movement::{FoundMovement, Movement, Sighting, marker_order, sight};
-use crate::domain::ports::Listing;
+use crate::domain::ports::{Listing, Search};
 use crate::stages::context::Context;
 use crate::stages::report::{Report, StageResult};
 
@@ -103,13 +103,15 @@ fn look(
     report: &mut Report,
 ) -> StageResult<Verdict> {
     let text = marker_order(&movement.order);
-    Ok(match report.called(ctx.movements.find(base, &text))? {
-        Ok(Listing::Complete(rows)) => match sight(movement, &rows) {
-            Sighting::Booked(found, warning) => Verdict::Booked(found, warning),
-            Sighting::Conflict(reason) => Verdict::Conflict(reason),
-            Sighting::Absent => Verdict::Absent,
+    Ok(
+        match report.called(ctx.movements.find(base, &Search::Text(text)))? {
+            Ok(Listing::Complete(rows)) => match sight(movement, &rows) {
+                Sighting::Booked(found, warning) => Verdict::Booked(found, warning),
+                Sighting::Conflict(reason) => Verdict::Conflict(reason),
+                Sighting::Absent => Verdict::Absent,
+            },
+            Ok(Listing::Inconclusive(reason)) => Verdict::Inconclusive(reason),
+            Err(err) => Verdict::Inconclusive(err.to_string()),
         },
-        Ok(Listing::Inconclusive(reason)) => Verdict::Inconclusive(reason),
-        Err(err) => Verdict::Inconclusive(err.to_string()),
-    })
+    )
 }

@@ -11,7 +11,7 @@ use crate::domain::ids::{BaseCode, Seq};
 use crate::domain::movement::{FoundMovement, Movement, Sighting, marker_order, sight};
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::order::OrderStage;
-use crate::domain::ports::{Listing, PortError};
+use crate::domain::ports::{Listing, PortError, Search};
 use crate::domain::time::{BootTime, Moment};
 use crate::stages::context::{BATCH, Context, Pace};
 use crate::stages::listing::{SEARCHES_PER_CANARY, Verdict, search};
@@ -565,7 +565,10 @@ fn look_for_remitos(ctx: &Context<'_>, pace: &Pace<'_>, report: &mut Report) -> 
             return Ok(());
         }
         let text = marker_order(&effect.order);
-        let rows = match report.called(ctx.movements.find(&ctx.settings.depot, &text))? {
+        let rows = match report.called(
+            ctx.movements
+                .find(&ctx.settings.depot, &Search::Text(text.clone())),
+        )? {
             Ok(Listing::Complete(rows)) => rows,
             Ok(Listing::Inconclusive(_)) | Err(_) => continue,
         };

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use crate::domain::movement::ErpDay;
 use crate::domain::time::Moment;
 
 const DAY_MIN: i64 = 24 * 60;
@@ -39,6 +42,56 @@ pub(super) fn readable(date: Option<&Value>) -> bool {
     }
 }
 
+/// How far a movement may stand from the instant it was sent, because the clocks differ or the request waited.
+const DAY_MARGIN_MS: i64 = 2 * 3_600_000;
+
+/// Parses an offset such as `-03:00` into minutes.
+pub(super) fn offset_min(offset: &str) -> Result<i64, String> {
+    let (sign, clock) = match offset.trim().split_at_checked(1) {
+        Some(("-", clock)) => (-1, clock),
+        Some(("+", clock)) => (1, clock),
+        Some(_) | None => (1, ""),
+    };
+    minutes(clock)
+        .map(|min| sign * min)
+        .ok_or_else(|| format!("utc offset {offset:?} is not written like -03:00"))
+}
+
+/// Returns the service's days around an instant: two when it lies near the service's midnight.
+pub(super) fn days_around(at: Moment, offset_min: i64) -> Vec<ErpDay> {
+    let mut days: Vec<_> = [-DAY_MARGIN_MS, 0, DAY_MARGIN_MS]
+        .into_iter()
+        .filter_map(|by| day_of(at.plus_ms(by), offset_min))
+        .collect();
+    days.dedup();
+    days
+}
+
+/// Returns the service's day at an instant.
+pub(super) fn day_of(at: Moment, offset_min: i64) -> Option<ErpDay> {
+    let utc = Timestamp::from_millisecond(at.plus_ms(offset_min * 60_000).0).ok()?;
+    ErpDay::parse(&utc.to_zoned(TimeZone::UTC).date().to_string())
+}
+
+/// Reads the day of a row's `Fecha`: WCF or ISO.
+pub(super) fn row_day(date: Option<&Value>, offset_min: i64) -> Option<ErpDay> {
+    let text = date?.as_str()?.trim();
+    match parse_wcf(text) {
+        Some(at) => day_of(at, offset_min),
+        None => text.get(..10).and_then(ErpDay::parse),
+    }
+}
+
+/// Reads when a row was entered: the day of `FechaAltaFW`, else of the row, at the local time `HoraAltaFW`.
+pub(super) fn row_created(row: &Value, offset_min: i64) -> Option<Moment> {
+    let more = row.get("InformacionAdicional")?;
+    let day = row_day(more.get("FechaAltaFW"), offset_min)
+        .or_else(|| row_day(row.get("Fecha"), offset_min))?;
+    let time = more.get("HoraAltaFW")?.as_str()?.trim();
+    let local = Moment::parse(&format!("{day}T{time}Z"))?;
+    Some(local.plus_ms(-offset_min * 60_000))
+}
+
 /// Local hours in which the service is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QuietHours {
@@ -54,14 +107,7 @@ impl QuietHours {
         let (from, to) = hours.split_once('-').ok_or_else(fail)?;
         let from_min = minutes(from.trim()).ok_or_else(fail)?;
         let to_min = minutes(to.trim()).ok_or_else(fail)?;
-        let (sign, clock) = match offset.trim().split_at_checked(1) {
-            Some(("-", clock)) => (-1, clock),
-            Some(("+", clock)) => (1, clock),
-            Some(_) | None => (1, ""),
-        };
-        let offset_min = minutes(clock)
-            .map(|min| sign * min)
-            .ok_or_else(|| format!("utc offset {offset:?} is not written like -03:00"))?;
+        let offset_min = offset_min(offset)?;
         Ok(Self {
             from_min,
             to_min,
@@ -133,6 +179,29 @@ fn base64_url(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn days_and_hours_are_the_services_own() {
+        let at = |text: &str| Moment::parse(text).unwrap();
+        let days = |text| -> Vec<String> {
+            days_around(at(text), -180)
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(days("2026-01-31T15:00:00Z"), ["2026-01-31"]);
+        assert_eq!(days("2026-02-01T02:59:00Z"), ["2026-01-31", "2026-02-01"]);
+        assert_eq!(days("2026-02-01T03:01:00Z"), ["2026-01-31", "2026-02-01"]);
+        let midnight = at("2026-01-31T03:00:00Z").0;
+        let row = serde_json::json!({"Fecha": format!("/Date({midnight}-0300)/"),
+            "InformacionAdicional": {"HoraAltaFW": "22:30:05"}});
+        assert_eq!(row_day(row.get("Fecha"), -180), ErpDay::parse("2026-01-31"));
+        assert_eq!(row_created(&row, -180), Some(at("2026-02-01T01:30:05Z")));
+        for odd in ["", "x", "25:00:00"] {
+            let row = serde_json::json!({"Fecha": "2026-01-31", "InformacionAdicional": {"HoraAltaFW": odd}});
+            assert_eq!(row_created(&row, -180), None, "{odd}");
+        }
+    }
 
     #[test]
     fn e13_wcf_dates_are_read_or_refused() {

@@ -20,11 +20,12 @@ use crate::adapters::dragonfish::code::{by_article, parse_reference};
 use crate::adapters::dragonfish::session::Session;
 use crate::adapters::dragonfish::stock::StockRules;
 use crate::adapters::http::calls::Env;
-use crate::config::sections::{DragonfishConfig, ErpConfig, Search};
+use crate::config::sections::{DragonfishConfig, ErpConfig, Search as SearchMode};
 use crate::domain::ids::{BaseCode, ErpCode, SkuRef};
-use crate::domain::movement::{FoundMovement, Movement};
-use crate::domain::ports::{Listing, Locks, MovementSink, Permit, PortResult, StockSource};
+use crate::domain::movement::{ErpDay, FoundMovement, Movement};
+use crate::domain::ports::{Listing, Locks, MovementSink, Permit, PortResult, Search, StockSource};
 use crate::domain::stock::StockLevels;
+use crate::domain::time::Moment;
 
 /// What a [`Dragonfish`] is made of.
 pub struct Setup<'a> {
@@ -114,10 +115,14 @@ impl MovementSink for Dragonfish<'_> {
         movement::book(&self.session, self.config, movement, permit)
     }
 
-    fn find(&self, base: &BaseCode, text: &str) -> PortResult<Listing> {
+    fn find(&self, base: &BaseCode, search: &Search) -> PortResult<Listing> {
         match self.config.search {
-            Search::Blind => Ok(Listing::Inconclusive("the search is switched off".into())),
-            Search::Searchable => movement::find(&self.session, self.config, base, text),
+            SearchMode::Blind => Ok(Listing::Inconclusive("the search is switched off".into())),
+            SearchMode::Searchable => movement::find(&self.session, self.config, base, search),
         }
+    }
+
+    fn days(&self, sent: Moment) -> Vec<ErpDay> {
+        dates::days_around(sent, self.session.offset_min())
     }
 }

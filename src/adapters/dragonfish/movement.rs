@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::adapters::dragonfish::code::{Variant, split};
-use crate::adapters::dragonfish::dates::readable;
+use crate::adapters::dragonfish::dates::{readable, row_created, row_day};
 use crate::adapters::dragonfish::session::{Get, Session};
 use crate::adapters::dragonfish::wire::{Page, page, quantity, text, whole};
 use crate::adapters::http::calls::classify_write;
@@ -16,7 +16,7 @@ use crate::adapters::http::text::one_line;
 use crate::config::sections::DragonfishConfig;
 use crate::domain::ids::{BaseCode, ErpCode};
 use crate::domain::movement::{Direction, FoundMovement, Movement};
-use crate::domain::ports::{Listing, Permit, PortError, PortResult};
+use crate::domain::ports::{Listing, Permit, PortError, PortResult, Search};
 use crate::domain::qty::Qty;
 
 /// The entity's path.
@@ -173,7 +173,7 @@ fn booked(
     let unclear =
         |why: String| PortError::uncertain(format!("{title}: {} but {why}", answer.status));
     let row: Value = parse_json(answer).map_err(|err| unclear(err.to_string()))?;
-    let found = found(&row).map_err(unclear)?;
+    let found = found(&row, session.offset_min()).map_err(unclear)?;
     if found.number.is_none() {
         return Err(unclear("the answer holds no number".to_owned()));
     }
@@ -186,21 +186,25 @@ fn booked(
     Ok(found)
 }
 
-/// Searches the movements of a base for a text.
+/// Searches the movements of a base, by a text or a day.
 pub(super) fn find(
     session: &Session<'_>,
     config: &DragonfishConfig,
     base: &BaseCode,
-    wanted: &str,
+    search: &Search,
 ) -> PortResult<Listing> {
-    let mut search = Search::default();
+    let (filter, wanted) = match search {
+        Search::Text(text) => ("query", text.as_str()),
+        Search::Day(day) => ("Fecha", day.as_str()),
+    };
+    let mut rows = Rows::new(session.offset_min());
     for number in 1..=SEARCH_PAGES {
         let get = Get {
             name: "search movements",
             about: format!("{wanted} in base {base}"),
             path: ENTITY,
             query: vec![
-                ("query", wanted.to_owned()),
+                (filter, wanted.to_owned()),
                 ("limit", SEARCH_PAGE.to_string()),
                 ("page", number.to_string()),
                 // Without a stable order new rows land anywhere, and a page may skip one.
@@ -223,8 +227,8 @@ pub(super) fn find(
                 return Err(err);
             }
         };
-        match listed.and_then(|listed| search.add(listed, base)) {
-            Ok(true) => return Ok(Listing::Complete(search.rows)),
+        match listed.and_then(|listed| rows.add(listed, base)) {
+            Ok(true) => return Ok(Listing::Complete(rows.rows)),
             Ok(false) => {}
             Err(why) => {
                 return Ok(Listing::Inconclusive(format!(
@@ -239,13 +243,22 @@ pub(super) fn find(
 }
 
 /// The rows of a search so far.
-#[derive(Debug, Default)]
-struct Search {
+#[derive(Debug)]
+struct Rows {
     rows: Vec<FoundMovement>,
     total: Option<u64>,
+    offset_min: i64,
 }
 
-impl Search {
+impl Rows {
+    fn new(offset_min: i64) -> Self {
+        Self {
+            rows: Vec::new(),
+            total: None,
+            offset_min,
+        }
+    }
+
     /// Adds a page; true when the listing is proved complete, an error when it cannot be any more.
     fn add(&mut self, listed: Page, base: &BaseCode) -> Result<bool, String> {
         let total = listed
@@ -260,7 +273,7 @@ impl Search {
         }
         let empty = listed.rows.is_empty();
         for row in &listed.rows {
-            let found = found(row)?;
+            let found = found(row, self.offset_min)?;
             if !readable(row.get("Fecha")) {
                 return Err(format!("movement {} has an unreadable date", found.id));
             }
@@ -284,7 +297,7 @@ impl Search {
 }
 
 /// Reads a movement as the service shows it; without an internal id it is none.
-fn found(row: &Value) -> Result<FoundMovement, String> {
+fn found(row: &Value, offset_min: i64) -> Result<FoundMovement, String> {
     let id = text(row, "Codigo")?.trim().to_owned();
     if id.is_empty() {
         return Err("a movement has no Codigo".to_owned());
@@ -312,6 +325,8 @@ fn found(row: &Value) -> Result<FoundMovement, String> {
         note: text(row, "Observacion")?,
         reference: text(row, "Remito")?,
         lines: lines(row),
+        day: row_day(row.get("Fecha"), offset_min),
+        created: row_created(row, offset_min),
     })
 }
 
@@ -425,7 +440,7 @@ mod tests {
             {"Articulo": "A", "Color": "N", "Talle": 1, "Cantidad": 2.0},
         ]);
         let row = json!({"Codigo": "X", "Numero": "7", "Tipo": "2", "MovimientoDetalle": detail});
-        let found = found(&row).unwrap();
+        let found = found(&row, -180).unwrap();
         assert_eq!(
             found.lines.unwrap()[&ErpCode::parse("A-N-1").unwrap()],
             Qty::whole(3)
@@ -449,7 +464,7 @@ mod tests {
             rows: rows.to_vec(),
             total,
         };
-        let mut search = Search::default();
+        let mut search = Rows::new(-180);
         assert_eq!(search.add(page(Some(2), &[row("A")]), &base), Ok(false));
         assert_eq!(search.add(page(Some(2), &[row("B")]), &base), Ok(true));
         for pages in [
@@ -460,7 +475,7 @@ mod tests {
             vec![page(None, &[row("A")])],
             vec![page(Some(1), &[json!({"Numero": 1})])],
         ] {
-            let mut search = Search::default();
+            let mut search = Rows::new(-180);
             let last = pages
                 .into_iter()
                 .map(|page| search.add(page, &base))
@@ -480,7 +495,7 @@ mod tests {
                 rows: vec![row],
                 total: Some(1),
             };
-            assert!(Search::default().add(page, &base).is_err());
+            assert!(Rows::new(-180).add(page, &base).is_err());
         }
     }
 }

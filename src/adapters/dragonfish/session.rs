@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::adapters::dragonfish::dates::{QuietHours, token_end};
+use crate::adapters::dragonfish::dates::{QuietHours, offset_min, token_end};
 use crate::adapters::http::calls::{Calls, Env, Verdict, status_text};
 use crate::adapters::http::client::{Answer, HttpClient, HttpOptions, Request};
 use crate::adapters::http::json::{is_web_page, parse_json};
@@ -67,6 +67,7 @@ pub(super) struct Session<'a> {
     authenticate: bool,
     logged_in: Mutex<bool>,
     quiet: Option<QuietHours>,
+    offset_min: i64,
     read_timeout: Duration,
     lock_wait: Duration,
 }
@@ -119,6 +120,7 @@ impl<'a> Session<'a> {
             authenticate: config.authenticate,
             logged_in: Mutex::new(false),
             quiet,
+            offset_min: offset_min(&config.utc_offset)?,
             read_timeout: config.read_timeout.duration(),
             lock_wait: config.stock_timeout.duration(),
         })
@@ -210,6 +212,11 @@ impl<'a> Session<'a> {
             }
         }
         self.authenticate()
+    }
+
+    /// Returns the service's offset from UTC in minutes.
+    pub(super) fn offset_min(&self) -> i64 {
+        self.offset_min
     }
 
     /// Returns wall time.

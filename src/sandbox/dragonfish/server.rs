@@ -305,6 +305,9 @@ fn list_movements(model: &mut DragonfishModel, request: &Request) -> Reply {
     let base = header_base(request);
     let text = request.query.get("query").cloned().unwrap_or_default();
     let mut found: Vec<Movement> = model.search(&base, &text).into_iter().cloned().collect();
+    if let Some(day) = request.query.get("Fecha") {
+        found.retain(|movement| local(movement.at).0 == *day);
+    }
     match request.query.get("sort").map(String::as_str) {
         Some("Numero") => found.sort_by_key(|movement| movement.number),
         Some(_) | None => {
@@ -318,7 +321,17 @@ fn list_movements(model: &mut DragonfishModel, request: &Request) -> Reply {
     listed(model, request, &rows)
 }
 
+/// The day and the time of day in Buenos Aires.
+fn local(at: Moment) -> (String, String) {
+    let text = at.plus_ms(-3 * 3_600_000).floor_second().to_string();
+    let (day, time) = text.split_once('T').unwrap_or((&text, ""));
+    (day.to_owned(), time.trim_end_matches('Z').to_owned())
+}
+
 fn document(movement: &Movement) -> Value {
+    let (day, time) = local(movement.at);
+    // Only the day is kept: its midnight, as the service's own time zone has it.
+    let midnight = Moment::parse(&format!("{day}T00:00:00-03:00")).unwrap_or(movement.at);
     let lines: Vec<Value> = movement
         .lines
         .iter()
@@ -334,9 +347,9 @@ fn document(movement: &Movement) -> Value {
     json!({
         "Codigo": movement.code, "Numero": movement.number, "OrigenDestino": movement.origin, "Tipo": movement.kind,
         "Motivo": movement.motive, "vendedor": movement.seller, "Remito": movement.reference,
-        "Fecha": format!("/Date({}-0300)/", movement.at.0), "Observacion": movement.note, "MovimientoDetalle": lines,
+        "Fecha": format!("/Date({}-0300)/", midnight.0), "Observacion": movement.note, "MovimientoDetalle": lines,
         "CompAfec": [], "InformacionAdicional": {
-            "HoraAltaFW": "12:00:00", "BaseDeDatosAltaFW": movement.base.as_str(), "EstadoTransferencia": "PENDIENTE",
+            "HoraAltaFW": time, "BaseDeDatosAltaFW": movement.base.as_str(), "EstadoTransferencia": "PENDIENTE",
         },
     })
 }

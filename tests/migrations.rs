@@ -13,8 +13,8 @@ use stockbridge::domain::time::Moment;
 use stockbridge::store::{Identity, OpenOptions, Store};
 
 /// The migrations, oldest first, each with data that a file of its version may hold.
-const STEPS: &[(&str, &str)] = &[(
-    include_str!("../sql/migrations/0001_init.sql"),
+const STEPS: &[(&str, &str)] = &[
+    (include_str!("../sql/migrations/0001_init.sql"),
     "INSERT INTO instance (id, instance_id, account, erp, created_at) VALUES (1, 'i', 'tienda', 'dragonfish WOO', 1);
      INSERT INTO orders (order_id, status, stage, complete, workflow_in_error, has_package, before_cutover, found_by,
          seen_at, read_at, fact_seq, taken_at)
@@ -22,8 +22,13 @@ const STEPS: &[(&str, &str)] = &[(
      INSERT INTO lines (order_id, sku, warehouse, units) VALUES ('1-01', '7', '1_1', 2);
      INSERT INTO attempts (kind, order_id, operation, base, key, payload, hash, state, created_at, changed_at)
      VALUES ('movement', '1-01', 'S1', 'WOO', 'V1AAAAAAAAAAAAA', '{}', 'h', 'DONE', 1, 1);
-     INSERT INTO attempt_lines (attempt_id, sku, warehouse, units) VALUES (1, '7', '1_1', 2);",
-)];
+     INSERT INTO attempt_lines (attempt_id, sku, warehouse, units) VALUES (1, '7', '1_1', 2);"),
+    (include_str!("../sql/migrations/0002_recovery.sql"),
+    "UPDATE attempts SET claimed_at = 1, erp_day = '2026-01-31', suspects = '[\"A\"]';
+     UPDATE orders SET searched_generation = 1;
+     INSERT INTO findings (kind, subject, detail, correction, first_at, seen_at)
+     VALUES ('twice', 'V1AAAAAAAAAAAAA', 'd', 'c', 1, 1);"),
+];
 
 fn options(path: &Path) -> OpenOptions {
     OpenOptions {
@@ -34,6 +39,7 @@ fn options(path: &Path) -> OpenOptions {
             erp: "dragonfish WOO".into(),
         },
         instance_id: "new".into(),
+        machine: None,
         now: Moment(2),
     }
 }

@@ -1,1 +1,3 @@
-UPDATE attempts SET erp_id = :erp_id, erp_number = :erp_number, reason = :reason, done_seq = :seq WHERE id = :id
+UPDATE attempts SET erp_id = :erp_id, erp_number = :erp_number, erp_day = :erp_day, reason = :reason, done_seq = :seq,
+    suspects = '[]', timed_out = 0
+WHERE id = :id

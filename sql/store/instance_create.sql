@@ -1,1 +1,2 @@
-INSERT INTO instance (id, instance_id, account, erp, created_at) VALUES (1, :instance_id, :account, :erp, :now)
+INSERT INTO instance (id, instance_id, account, erp, machine, created_at)
+VALUES (1, :instance_id, :account, :erp, :machine, :now)

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::time::ClockId;
+use sha2::{Digest, Sha256};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::domain::ports::{Clock, Held, Locks, Rng};
@@ -207,6 +208,14 @@ fn same_file(file: &File, path: &Path) -> bool {
         (Ok(ours), Ok(there)) => ours.dev() == there.dev() && ours.ino() == there.ino(),
         (Err(_), _) | (_, Err(_)) => false,
     }
+}
+
+/// Returns what tells this machine from others, not reversible to its id; `None` where the system keeps no id.
+pub fn machine() -> Option<String> {
+    let id = fs::read_to_string("/etc/machine-id").ok()?;
+    let id = id.trim();
+    let hash = Sha256::digest(format!("stockbridge state file\n{id}"));
+    (id.len() >= 16).then(|| hash.iter().take(8).map(|b| format!("{b:02x}")).collect())
 }
 
 /// Keeps what we make and hold to ourselves: umask 077, no core dumps, no reading of our memory by other processes.

@@ -238,6 +238,7 @@ fn run_stages(
             clock: &machine.clock,
             rng: &machine.rng,
             locks: &memory.locks,
+            water: memory.water.as_ref(),
             settings: &settings,
             ask: &asked,
             now: machine.clock.now(),

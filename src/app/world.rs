@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::adapters::dragonfish::{Dragonfish, Setup};
-use crate::adapters::host::{FileLocks, HostClock, HostRng, check_state, on_network};
+use crate::adapters::host::{self, FileLocks, HostClock, HostRng, check_state, on_network};
 use crate::adapters::http::calls::Env;
 use crate::adapters::mail::Mail;
 use crate::adapters::vtex::Vtex;
@@ -14,11 +14,13 @@ use crate::app::dry::Dry;
 use crate::app::{Failure, Wrap, settings};
 use crate::config::load::Loaded;
 use crate::config::secret::{SecretContext, SecretSource};
-use crate::domain::ports::{Clock, MovementSink, Notifier, StockSource, Storefront};
+use crate::domain::ids::Seq;
+use crate::domain::ports::{Clock, HighWater, MovementSink, Notifier, StockSource, Storefront};
 use crate::domain::time::BootTime;
 use crate::exit::Exit;
 use crate::logging;
 use crate::store::gate::StoreGate;
+use crate::store::instance::{Here, Mark, MarkFile, mark_path};
 use crate::store::{OpenOptions, Store, StoreError};
 
 /// The machine we run on.
@@ -59,6 +61,8 @@ pub struct Memory<'a> {
     pub locks: FileLocks,
     /// How hosts want to be treated.
     pub gate: StoreGate<'a>,
+    /// The mark beside the store.
+    pub water: Box<dyn HighWater>,
     _copy: Option<RemovedFile>,
 }
 
@@ -66,12 +70,16 @@ impl<'a> Memory<'a> {
     /// Opens the memory, or a copy of it.
     pub fn open(loaded: &Loaded, machine: &'a Machine, dry_run: bool) -> Result<Self, Failure> {
         let mut options = open_options(loaded, machine)?;
-        let store = Store::open(&options).map_err(store_failure)?;
+        let (store, mark) = recognised(loaded, machine, &options)?;
+        let mut water: Box<dyn HighWater> =
+            Box::new(MarkFile::keep(&machine.state, &store, mark).map_err(store_failure)?);
         let mut copy = None;
         let store = if dry_run {
             options.path = copy_path(&machine.state);
             store.copy_to(&options.path).map_err(store_failure)?;
             copy = Some(RemovedFile(options.path.clone()));
+            // Nothing is written outside, and the copy's counter is not the memory's.
+            water = Box::new(NoMark);
             Store::open(&options).map_err(store_failure)?
         } else {
             store
@@ -86,14 +94,64 @@ impl<'a> Memory<'a> {
             store,
             locks,
             gate,
+            water,
             _copy: copy,
         })
     }
 }
 
+/// The mark of a dry run.
+struct NoMark;
+
+impl HighWater for NoMark {
+    fn raise(&self, _: Seq) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// Opens the memory for an operator's question.
 pub fn open_store(loaded: &Loaded, machine: &Machine) -> Result<Store, Failure> {
-    Store::open(&open_options(loaded, machine)?).map_err(store_failure)
+    recognised(loaded, machine, &open_options(loaded, machine)?).map(|(store, _)| store)
+}
+
+/// Opens the state file and compares it with its mark and this machine.
+fn recognised(
+    loaded: &Loaded,
+    machine: &Machine,
+    options: &OpenOptions,
+) -> Result<(Store, Option<Mark>), Failure> {
+    // Read before the counter: the mark never stands before the memory it was taken from.
+    let mark = MarkFile::read(&options.path).map_err(store_failure)?;
+    if mark.is_some() && !options.path.exists() {
+        let reason = format!(
+            "the state file {} is gone, and {} says that it was there; hint: stockbridge backup restore FILE, or \
+             stockbridge backup adopt to begin again without it",
+            options.path.display(),
+            mark_path(&options.path).display()
+        );
+        return Err(Failure::new(Exit::Broken, reason));
+    }
+    let store = Store::open(options).map_err(store_failure)?;
+    let found = store
+        .recognise(mark.as_ref(), &here(loaded, machine))
+        .map_err(store_failure)?;
+    if found {
+        log::warn!(
+            "the state file is an old copy: what it missed is looked for before anything is booked or published"
+        );
+    }
+    Ok((store, mark))
+}
+
+/// Where and when we are, for the waits of a new generation.
+pub fn here(loaded: &Loaded, machine: &Machine) -> Here {
+    Here {
+        machine: host::machine(),
+        now: machine.clock.now(),
+        boot: machine.clock.boot(),
+        boot_id: machine.clock.boot_id(),
+        hold_ms: settings::settings(&loaded.config).protocol.longest_write(),
+    }
 }
 
 fn open_options(loaded: &Loaded, machine: &Machine) -> Result<OpenOptions, Failure> {
@@ -113,6 +171,7 @@ fn open_options(loaded: &Loaded, machine: &Machine) -> Result<OpenOptions, Failu
         wal,
         identity: settings::identity(&loaded.config),
         instance_id: format!("{:016x}", fastrand::u64(..)),
+        machine: host::machine(),
         now: machine.clock.now(),
     })
 }

@@ -119,6 +119,8 @@ pub const TRANSITIONS: &[Transition] = {
         ("T9", Movement, Sending, Unknown),
         ("T10", Movement, Unknown, Unknown),
         ("T11", Movement, Unknown, Done),
+        // Only where time alone called a person.
+        ("T11", Movement, Quarantined, Done),
         ("T12", Movement, Planned, Quarantined),
         ("T12", Movement, Sending, Quarantined),
         ("T12", Movement, Unknown, Quarantined),

@@ -12,4 +12,5 @@ pub mod order;
 pub mod ports;
 pub mod qty;
 pub mod stock;
+pub mod suspects;
 pub mod time;

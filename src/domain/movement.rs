@@ -232,8 +232,8 @@ impl FoundMovement {
         (note, reference)
     }
 
-    /// Tells whether direction and lines are those of `movement`.
-    pub(super) fn same_goods(&self, movement: &Movement) -> bool {
+    /// Tells whether direction and lines are those of `movement`, whatever its marks.
+    pub fn same_goods(&self, movement: &Movement) -> bool {
         let wanted = movement
             .lines
             .iter()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, WarehouseId};
+use crate::domain::ids::{BaseCode, ErpCode, OrderId, Seq, SkuId, SkuRef, WarehouseId};
 use crate::domain::movement::{ErpDay, FoundMovement, Movement};
 use crate::domain::notice::Notice;
 use crate::domain::order::{FeedEvent, OrderDocument};
@@ -369,6 +369,16 @@ pub trait Gate: Sync {
     fn admit(&self, host: &str) -> PortResult<()>;
     /// Tells how a call ended.
     fn report(&self, host: &str, outcome: CallOutcome);
+}
+
+/// The mark beside the memory: how far it had come before anything was written outside.
+pub trait HighWater: Sync {
+    /// Makes the event counter durable outside the memory. Asked after a claim and before its call.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for a person when the mark cannot be written; then nothing may be sent.
+    fn raise(&self, seq: Seq) -> Result<(), String>;
 }
 
 /// A lock that is held until this value is dropped.

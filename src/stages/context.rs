@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::domain::ids::{OrderId, SkuId};
+use crate::domain::ids::{OrderId, Seq, SkuId};
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::ports::{
-    Clock, Held, Locks, MovementSink, Notifier, Permit, Rng, StockSource, Storefront,
+    Clock, Held, HighWater, Locks, MovementSink, Notifier, Permit, Rng, StockSource, Storefront,
 };
 use crate::domain::time::{BootTime, Moment};
 use crate::stages::report::{Halt, StageResult};
 use crate::stages::settings::Settings;
-use crate::store::{Store, StoreResult, Tx};
+use crate::store::{Store, StoreError, StoreResult, Tx};
 
 /// What a stage may touch.
 pub struct Context<'a> {
@@ -34,6 +34,8 @@ pub struct Context<'a> {
     pub rng: &'a dyn Rng,
     /// Locks between processes.
     pub locks: &'a dyn Locks,
+    /// The mark beside the memory.
+    pub water: &'a dyn HighWater,
     /// What the configuration says.
     pub settings: &'a Settings,
     /// What this invocation asks for.
@@ -131,6 +133,22 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// Makes what was just claimed durable beside the memory too, before it is sent.
+    pub fn mark(&self, seq: Seq) -> StageResult {
+        self.water
+            .raise(seq)
+            .map_err(|err| Halt::Store(StoreError::Io(err)))
+    }
+
+    /// Tells whether nothing may be booked yet, since this memory is an old copy and a write of the lost time may still
+    /// take effect.
+    pub fn held(&self) -> StageResult<bool> {
+        let (boot, boot_id) = (self.clock.boot(), self.clock.boot_id());
+        Ok(self
+            .store
+            .held(boot, &boot_id, self.settings.protocol.longest_write())?)
+    }
+
     /// Returns the permission to send one claimed write.
     pub fn permit(&self, send_by: BootTime) -> Permit<'_> {
         Permit {
@@ -147,13 +165,21 @@ impl Context<'_> {
         subject: &str,
         body: &NoticeBody,
     ) -> StoreResult<()> {
-        tx.notify(
-            kind,
-            subject,
-            body,
-            self.now,
-            self.settings.notices.digest_every,
-        )
+        let every = self.settings.notices.digest_every;
+        let again = self.may_be_told(tx, body)?;
+        tx.notify(kind, subject, body, self.now, every, again)
+    }
+
+    /// Tells whether a memory that was lost may have told people of this order already.
+    fn may_be_told(&self, tx: &Tx<'_>, body: &NoticeBody) -> StoreResult<bool> {
+        let Some(restored) = tx.instance()?.restored_at else {
+            return Ok(false);
+        };
+        let order = match &body.order {
+            Some(id) => tx.order(id)?,
+            None => None,
+        };
+        Ok(order.is_some_and(|o| o.created.is_none_or(|created| created < restored)))
     }
 
     /// Takes the lock that keeps stock writes and starts of handling apart; waits as long as one write may take.

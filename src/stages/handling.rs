@@ -98,15 +98,16 @@ fn send(ctx: &Context<'_>, effect: &Effect, order: &OrderRow, report: &mut Repor
     let deadline = send_by.plus_ms(protocol.handling_limit);
     let boot_id = ctx.clock.boot_id();
     let claimed = ctx.store.write(|tx| {
-        if !tx.claim(effect, send_by, deadline, &boot_id, ctx.now)? {
-            return Ok(false);
-        }
-        let seq = tx.next_seq()?;
+        let Some(seq) = tx.claim(effect, send_by, deadline, &boot_id, ctx.now)? else {
+            return Ok(None);
+        };
         tx.set_acknowledged(id, order.facts.acknowledged.or(Some(ctx.now)), seq)?;
         tx.order_pushes_due(id, seq, ctx.store_time(), None)?;
-        Ok(true)
+        Ok(Some(seq))
     })?;
-    let Some(row) = ctx.store.effect(effect.id)?.filter(|_| claimed) else {
+    let Some(seq) = claimed else { return Ok(()) };
+    ctx.mark(seq)?;
+    let Some(row) = ctx.store.effect(effect.id)? else {
         return Ok(());
     };
     let permit = ctx.permit(send_by);

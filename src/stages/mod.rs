@@ -8,6 +8,7 @@ pub mod report;
 pub mod runner;
 pub mod settings;
 
+pub mod adopt;
 pub mod gc;
 pub mod handling;
 pub mod intake;

@@ -7,19 +7,22 @@
 use std::collections::BTreeMap;
 
 use crate::domain::effect::{EffectKind, EffectState};
-use crate::domain::ids::{BaseCode, Seq};
+use crate::domain::ids::BaseCode;
 use crate::domain::movement::{FoundMovement, Movement, Sighting, marker_order, sight};
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::order::OrderStage;
 use crate::domain::ports::{Listing, PortError, Search};
-use crate::domain::time::{BootTime, Moment};
+use crate::domain::time::BootTime;
 use crate::stages::context::{BATCH, Context, Pace};
-use crate::stages::listing::{SEARCHES_PER_CANARY, Verdict, search};
+use crate::stages::listing::{Depth, SEARCHES_PER_CANARY, Verdict, search};
 use crate::stages::report::{Halt, Report, StageResult};
 use crate::stages::{handling, intake};
 use crate::store::attempts::Effect;
 use crate::store::orders::FoundBy;
 use crate::store::{StoreError, StoreResult, Tx};
+
+/// The most that one look at the ERP adds to the time in which nothing was decided.
+const LONGEST_LOOK_MS: i64 = 15 * 60_000;
 
 /// Runs the stage. Its lock proves that an effect found claimed belongs to a dead process.
 pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
@@ -51,6 +54,12 @@ fn adopt_orphans(ctx: &Context<'_>, report: &mut Report) -> StageResult {
         };
         for effect in ctx.store.effects_open(kind, BATCH)? {
             if effect.state == EffectState::Sending {
+                if let (EffectKind::Movement, Err(StoreError::Broken(reason))) =
+                    (kind, effect.movement())
+                {
+                    quarantine(ctx, &effect, &Cause::rows(reason, vec![]), report)?;
+                    continue;
+                }
                 ctx.store.write(|tx| {
                     if tx.shift(row, &effect, EffectState::Unknown, ctx.now)? {
                         tx.set_reason(
@@ -64,10 +73,19 @@ fn adopt_orphans(ctx: &Context<'_>, report: &mut Report) -> StageResult {
                 })?;
                 report.count("orphans adopted");
             }
-            let open = matches!(effect.state, EffectState::Sending | EffectState::Unknown);
-            if open && effect.boot_id.as_ref() != Some(&boot_id) {
-                ctx.store
-                    .write(|tx| tx.set_rebooted(effect.id, ctx.clock.boot(), &boot_id))?;
+            let Some(effect) = ctx.store.effect(effect.id)? else {
+                continue;
+            };
+            if effect.state == EffectState::Unknown && effect.boot_id.as_ref() != Some(&boot_id) {
+                ctx.store.write(|tx| {
+                    // A start of handling needs no row for it: H8 asks for the boot itself.
+                    if kind == EffectKind::Movement
+                        && tx.shift("T10", &effect, EffectState::Unknown, ctx.now)?
+                    {
+                        tx.set_rebooted(effect.id, ctx.clock.boot(), &boot_id)?;
+                    }
+                    Ok(())
+                })?;
             }
         }
     }
@@ -87,7 +105,9 @@ fn batches(
                 .entry(movement.base.clone())
                 .or_default()
                 .push((effect, movement)),
-            Err(StoreError::Broken(reason)) => quarantine(ctx, &effect, &reason, report)?,
+            Err(StoreError::Broken(reason)) => {
+                quarantine(ctx, &effect, &Cause::rows(reason, vec![]), report)?
+            }
             Err(err) => return Err(err.into()),
         }
     }
@@ -101,26 +121,31 @@ fn batches(
         .collect())
 }
 
-/// T8, T11–T14: looks for the movements whose outcome is unknown.
+/// T8, T11–T14: looks for the movements whose outcome is unknown, and for those that only time has quarantined.
 fn decide_unknown(ctx: &Context<'_>, pace: &Pace<'_>, report: &mut Report) -> StageResult {
-    let unknown = open_movements(ctx, EffectState::Unknown)?;
+    let mut unknown = open_movements(ctx, EffectState::Unknown)?;
+    let late = open_movements(ctx, EffectState::Quarantined)?;
+    unknown.extend(late.into_iter().filter(|effect| effect.timed_out));
     for batch in batches(ctx, unknown, report)? {
         if !pace.next() {
             report.waiting += 1;
             continue;
         }
         let began = ctx.clock.boot();
-        let movements: Vec<_> = batch.iter().map(|(_, movement)| movement.clone()).collect();
         let verdicts = if ctx.settings.searchable {
-            search(ctx, &movements[0].base, &movements, report)?
+            search(ctx, &batch[0].1.base, &batch, Depth::AfterSending, report)?
         } else {
-            vec![
-                Verdict::Conflict("its outcome is unknown and the ERP cannot be searched".into());
-                movements.len()
-            ]
+            let reason = "its outcome is unknown and the ERP cannot be searched";
+            vec![Verdict::Conflict(reason.into(), vec![]); batch.len()]
         };
         for ((effect, movement), verdict) in batch.iter().zip(verdicts) {
-            decide(ctx, effect, movement, verdict, began, report)?;
+            match verdict {
+                Verdict::Booked(found, warning) => {
+                    confirm(ctx, "T11", effect, &found, warning, report)?
+                }
+                _ if effect.state == EffectState::Quarantined => {}
+                verdict => decide(ctx, effect, movement, verdict, began, report)?,
+            }
         }
     }
     Ok(())
@@ -134,46 +159,49 @@ fn decide(
     began: BootTime,
     report: &mut Report,
 ) -> StageResult {
-    let protocol = &ctx.settings.protocol;
-    let order = &movement.order;
+    let settle = ctx.settings.protocol.movement_settle;
+    let over = effect.deadline.is_none_or(|d| began >= d.plus_ms(settle)) && !ctx.held()?;
+    let (answered, open) = match verdict {
+        Verdict::Booked(..) => return Ok(()),
+        Verdict::Conflict(reason, ids) => {
+            return quarantine(ctx, effect, &Cause::rows(reason, ids), report);
+        }
+        Verdict::Absent if over => return absent(ctx, effect, movement, began, report),
+        Verdict::Absent => (true, "it may still be applied".to_owned()),
+        Verdict::AbsentUnproved => (true, "nothing proves the listing yet".to_owned()),
+        Verdict::Inconclusive(reason, answered) => (answered, reason),
+    };
     let why = effect.reason.as_deref().unwrap_or("no answer");
-    match verdict {
-        Verdict::Booked(found, warning) => {
-            return confirm(ctx, "T11", effect, &found, warning, report);
-        }
-        Verdict::Conflict(reason) => return quarantine(ctx, effect, &reason, report),
-        Verdict::Absent
-            if effect
-                .deadline
-                .is_none_or(|d| began >= d.plus_ms(protocol.movement_settle)) =>
-        {
-            return absent(ctx, effect, movement, began, report);
-        }
-        Verdict::Absent => {
-            report.wait(order.as_str(), format!("order {order}: outcome of its movement unknown ({why}), it may still be applied"));
-        }
-        Verdict::AbsentUnproved => {
-            report.wait(order.as_str(), format!("order {order}: outcome of its movement unknown ({why}), nothing proves the listing yet"));
-        }
-        Verdict::Inconclusive(reason) => {
-            report.wait(
-                order.as_str(),
-                format!("order {order}: outcome of its movement unknown ({why}); {reason}"),
-            );
-            // Time in which the ERP did not answer does not count towards calling a person.
-            return Ok(());
-        }
+    let undecided = format!("outcome of its movement unknown ({why}), {open}");
+    undecided_for(ctx, effect, answered, &undecided, report)
+}
+
+/// Counts the time in which the ERP answered and nothing was decided; a person is called when it is too long.
+fn undecided_for(
+    ctx: &Context<'_>,
+    effect: &Effect,
+    answered: bool,
+    undecided: &str,
+    report: &mut Report,
+) -> StageResult {
+    let order = &effect.order;
+    report.wait(order.as_str(), format!("order {order}: {undecided}"));
+    if !answered {
+        return Ok(());
     }
-    let since = effect.undecided_since.unwrap_or(effect.changed_at);
-    if ctx.now.ms_since(since) >= protocol.undecided_after {
-        return quarantine(
-            ctx,
-            effect,
-            &format!("undecided for too long: {why}"),
-            report,
-        );
+    let since = effect.looked_at.map_or(0, |last| ctx.now.ms_since(last));
+    let total = effect.undecided_ms + since.clamp(0, LONGEST_LOOK_MS);
+    ctx.store
+        .write(|tx| tx.set_looked(effect.id, total, ctx.now))?;
+    if total < ctx.settings.protocol.undecided_after {
+        return Ok(());
     }
-    Ok(())
+    let cause = Cause {
+        reason: format!("undecided for too long: {undecided}"),
+        suspects: vec![],
+        timed_out: true,
+    };
+    quarantine(ctx, effect, &cause, report)
 }
 
 /// T13, T14, T8: the first believable absence is only noted; the second, apart from it, is the verdict.
@@ -186,7 +214,12 @@ fn absent(
 ) -> StageResult {
     let order = &movement.order;
     let Some(first) = effect.absent_at else {
-        ctx.store.write(|tx| tx.set_absent(effect.id, began))?;
+        ctx.store.write(|tx| {
+            if tx.shift("T13", effect, EffectState::Unknown, ctx.now)? {
+                tx.set_absent(effect.id, began)?;
+            }
+            Ok(())
+        })?;
         report.wait(
             order.as_str(),
             format!("order {order}: its movement is not in the ERP; it is looked for once more"),
@@ -265,11 +298,10 @@ fn book_planned(ctx: &Context<'_>, pace: &Pace<'_>, report: &mut Report) -> Stag
         let Some((_, first)) = fresh.first() else {
             continue;
         };
-        let movements: Vec<_> = fresh.iter().map(|(_, movement)| movement.clone()).collect();
         let verdicts = if ctx.settings.searchable {
-            search(ctx, &first.base, &movements, report)?
+            search(ctx, &first.base, &fresh, Depth::BeforeSending, report)?
         } else {
-            vec![Verdict::AbsentUnproved; movements.len()]
+            vec![Verdict::AbsentUnproved; fresh.len()]
         };
         for (at, ((effect, movement), verdict)) in fresh.iter().zip(verdicts).enumerate() {
             if at > 0 && !pace.next() {
@@ -290,27 +322,40 @@ fn settle_planned(
     report: &mut Report,
 ) -> StageResult {
     let order = &movement.order;
-    match verdict {
-        Verdict::Booked(found, warning) => confirm(ctx, "T2", effect, &found, warning, report),
-        Verdict::Conflict(reason) => quarantine(ctx, effect, &reason, report),
-        Verdict::Absent => send(ctx, effect, movement, report),
-        // As long as nothing may have been sent nothing of ours can be there, and the search needs no proof.
-        Verdict::AbsentUnproved if !effect.doubted => send(ctx, effect, movement, report),
-        Verdict::AbsentUnproved => {
-            report.wait(
-                order.as_str(),
-                format!("order {order}: nothing proves the ERP's listing yet"),
-            );
-            Ok(())
+    let held = ctx.held()?;
+    let first = effect.attempt == 0 || !effect.doubted;
+    let restored = ctx.store.instance()?.generation > 1;
+    let (answered, why) = match verdict {
+        Verdict::Booked(found, warning) => {
+            return confirm(ctx, "T2", effect, &found, warning, report);
         }
-        Verdict::Inconclusive(reason) => {
-            report.wait(
-                order.as_str(),
-                format!("order {order}: the ERP's listing proves nothing: {reason}"),
-            );
-            Ok(())
+        Verdict::Conflict(reason, ids) => {
+            return quarantine(ctx, effect, &Cause::rows(reason, ids), report);
         }
+        Verdict::Absent | Verdict::AbsentUnproved if held => {
+            let sentence = format!(
+                "order {order}: nothing is booked while a movement of the time that this state file has lost may \
+                 still be applied"
+            );
+            report.wait(order.as_str(), sentence);
+            return Ok(());
+        }
+        Verdict::Absent => return send(ctx, effect, movement, report),
+        Verdict::AbsentUnproved if first && !restored => {
+            return send(ctx, effect, movement, report);
+        }
+        Verdict::AbsentUnproved if !ctx.settings.searchable => {
+            let reason = "it may have been booked, and the ERP cannot be searched";
+            return quarantine(ctx, effect, &Cause::rows(reason.into(), vec![]), report);
+        }
+        Verdict::AbsentUnproved => (true, "nothing proves the ERP's listing yet".to_owned()),
+        Verdict::Inconclusive(reason, answered) => (answered, reason),
+    };
+    if effect.attempt > 0 {
+        return undecided_for(ctx, effect, answered, &why, report);
     }
+    report.wait(order.as_str(), format!("order {order}: {why}"));
+    Ok(())
 }
 
 /// Reads the order once more just before its movement: canceled or changed, it goes back to `reserve` (T3 there).
@@ -378,12 +423,11 @@ fn send(
     let send_by = ctx.clock.boot().plus_ms(protocol.gap);
     let deadline = send_by.plus_ms(protocol.movement_limit);
     let boot_id = ctx.clock.boot_id();
-    if !ctx
+    let claimed = ctx
         .store
-        .write(|tx| tx.claim(effect, send_by, deadline, &boot_id, ctx.now))?
-    {
-        return Ok(());
-    }
+        .write(|tx| tx.claim(effect, send_by, deadline, &boot_id, ctx.now))?;
+    let Some(seq) = claimed else { return Ok(()) };
+    ctx.mark(seq)?;
     let Some(claimed) = ctx.store.effect(effect.id)? else {
         return Ok(());
     };
@@ -473,8 +517,11 @@ fn confirm(
             return Ok(false);
         }
         let seq = tx.next_seq()?;
-        tx.set_done(effect.id, &found.id, number, warning.as_deref(), seq)?;
-        after_booking(ctx, tx, effect, seq)?;
+        tx.set_done(effect.id, found, warning.as_deref(), seq)?;
+        tx.after_booking(&effect.order, seq, ctx.now, ctx.store_time())?;
+        if effect.state.parks() {
+            tx.unpark(&effect.order)?;
+        }
         Ok(true)
     })?;
     if confirmed {
@@ -499,43 +546,39 @@ fn confirm(
     Ok(())
 }
 
-/// What follows from a confirmed movement: the order is in B, handling may start (H2), its SKUs are due.
-fn after_booking(ctx: &Context<'_>, tx: &Tx<'_>, effect: &Effect, seq: Seq) -> StoreResult<()> {
-    let effects = tx.attempts_of(&effect.order)?;
-    let movements = || effects.iter().filter(|e| e.kind == EffectKind::Movement);
-    let all_final = movements().all(|e| e.state.is_final());
-    let some_out = movements().any(|e| e.state == EffectState::Done && e.is_outgoing());
-    if all_final && some_out {
-        tx.set_booked(&effect.order, Some(ctx.now), seq)?;
-        let blocked = effects
-            .iter()
-            .find(|e| e.kind == EffectKind::Handling && e.state == EffectState::Blocked);
-        if let Some(blocked) = blocked {
-            tx.shift("H2", blocked, EffectState::Planned, ctx.now)?;
-        }
-    }
-    tx.order_pushes_due(&effect.order, seq, ctx.store_time(), None)?;
-    // A cancellation or change that waited for this outcome can be planned now.
-    let order = tx.order(&effect.order)?;
-    if order.is_some_and(|order| order.facts.canceled.is_some()) {
-        tx.set_replan(&effect.order, true, Moment(0))?;
-    }
-    Ok(())
+/// Why a movement is quarantined.
+struct Cause {
+    reason: String,
+    /// The ERP's rows behind it.
+    suspects: Vec<String>,
+    /// Only time calls the person: a later unique match still settles the movement.
+    timed_out: bool,
 }
 
-/// T12: what the ERP holds contradicts ours; a person must look.
+impl Cause {
+    fn rows(reason: String, suspects: Vec<String>) -> Self {
+        Self {
+            reason,
+            suspects,
+            timed_out: false,
+        }
+    }
+}
+
+/// T12: what the ERP holds contradicts ours, or decides nothing for too long; a person must look.
 fn quarantine(
     ctx: &Context<'_>,
     effect: &Effect,
-    reason: &str,
+    cause: &Cause,
     report: &mut Report,
 ) -> StageResult {
     let done = ctx.store.write(|tx| {
         if !tx.shift("T12", effect, EffectState::Quarantined, ctx.now)? {
             return Ok(false);
         }
-        tx.set_reason(effect.id, reason, false, ctx.now)?;
-        park(ctx, tx, effect, reason)?;
+        tx.set_reason(effect.id, &cause.reason, false, ctx.now)?;
+        tx.set_suspects(effect.id, &cause.suspects, cause.timed_out)?;
+        park(ctx, tx, effect, &cause.reason)?;
         Ok(true)
     })?;
     if done {

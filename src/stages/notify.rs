@@ -94,12 +94,12 @@ fn ready(
 fn send(ctx: &Context<'_>, mut row: OutboxRow, report: &mut Report) -> StageResult {
     row.state = NoticeState::Sending;
     row.attempt += 1;
-    if !ctx
-        .store
-        .write(|tx| tx.shift_notice(&row, NoticeState::Planned, ctx.now))?
-    {
-        return Ok(());
-    }
+    let claimed = ctx.store.write(|tx| {
+        let claimed = tx.shift_notice(&row, NoticeState::Planned, ctx.now)?;
+        Ok(if claimed { Some(tx.next_seq()?) } else { None })
+    })?;
+    let Some(seq) = claimed else { return Ok(()) };
+    ctx.mark(seq)?;
     let notice = Notice {
         key: row.key.clone(),
         kind: row.kind,

@@ -228,6 +228,8 @@ impl Poll<'_> {
         if handles.is_empty() {
             return Ok(());
         }
+        // The feed will not tell of these orders again: an older copy of the memory must know that it misses them.
+        self.ctx.mark(self.ctx.store.seq()?)?;
         match report.called(self.ctx.storefront.commit_feed(&handles))? {
             Ok(()) => {
                 let now = self.ctx.now;
@@ -356,7 +358,9 @@ impl Poll<'_> {
         let last = self.ctx.store.mark_at("sweep")?;
         if now.ms_since(last) >= poll.sweep_every || last > now {
             let to = self.ctx.store_time().plus_ms(LIST_AHEAD_MS);
-            let from = to.plus_ms(-poll.sweep_window);
+            let instance = self.ctx.store.instance()?;
+            let lost = instance.known_until.filter(|_| last == Moment(0));
+            let from = lost.map_or(to, |at| at.min(to)).plus_ms(-poll.sweep_window);
             let done = self.window(ListFilter::Created(from, to), FoundBy::Sweep, report)?
                 && self.window(ListFilter::Authorized(from, to), FoundBy::Sweep, report)?;
             if done {

@@ -187,7 +187,7 @@ fn prepare<'a>(
     let boot = ctx.clock.boot();
     let boot_id = ctx.clock.boot_id();
     let longest = protocol.gap + protocol.stock_limit + protocol.stock_settle;
-    let intents = ctx.store.write(|tx| {
+    let (intents, seq) = ctx.store.write(|tx| {
         let mut intents = Vec::with_capacity(ready.len());
         for candidate in ready.iter_mut() {
             let row = tx.push(&candidate.item.row.sku, &candidate.item.row.warehouse)?;
@@ -224,8 +224,9 @@ fn prepare<'a>(
             tx.prepare_push(row, &intent, &boot_id)?;
             intents.push(intent);
         }
-        Ok(intents)
+        Ok((intents, tx.next_seq()?))
     })?;
+    ctx.mark(seq)?;
     Ok((intents, boot.plus_ms(protocol.gap)))
 }
 

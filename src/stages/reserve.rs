@@ -10,6 +10,7 @@ use crate::domain::notice::{NoticeBody, NoticeItem, NoticeKind, Pick};
 use crate::domain::order::OrderStage;
 use crate::domain::qty::Qty;
 use crate::domain::stock::VariantLevels;
+use crate::stages::adopt::{Adoption, adopt};
 use crate::stages::context::{BATCH, Context, Pace};
 use crate::stages::report::{Report, StageResult};
 use crate::stages::settings::Warehouse;
@@ -92,9 +93,19 @@ fn look_at(
     report: &mut Report,
 ) -> StageResult {
     let done = |tx: &Tx<'_>| tx.set_replan(&order.id, false, crate::domain::time::Moment(0));
-    if order.facts.before_cutover || order.facts.settled.is_some() {
+    let foreign = order.facts.before_cutover || order.booked_before;
+    if foreign || order.facts.settled.is_some() {
         ctx.store.write(done)?;
         return Ok(());
+    }
+    match adopt(ctx, order, report)? {
+        Adoption::Complete => {}
+        Adoption::Waits(reason) => {
+            let sentence = format!("order {} waits for the ERP: {reason}", order.id);
+            report.wait(order.id.as_str(), sentence);
+            return Ok(());
+        }
+        Adoption::Person(reason) => return park(ctx, order, &reason, report),
     }
     let lines = ctx.store.lines(&order.id)?;
     let effects = ctx.store.attempts_of(&order.id)?;
@@ -212,6 +223,7 @@ impl Case<'_> {
             .filter(|e| e.kind == EffectKind::Movement)
         {
             let counts = effect.state == EffectState::Done
+                || effect.waived
                 || (planned && effect.state == EffectState::Planned);
             let Ok(base) = BaseCode::parse(&effect.base) else {
                 continue;
@@ -302,6 +314,10 @@ fn plan(ctx: &Context<'_>, case: &Case<'_>, levels: &Levels, report: &mut Report
             let seq = tx.next_seq()?;
             tx.set_booked(&order.id, None, seq)?;
             tx.order_pushes_due(&order.id, seq, ctx.store_time(), None)?;
+        } else if order.facts.booked.is_none() && !standing.is_empty() {
+            // All of it was taken in after a restore, or decided by a person.
+            let seq = tx.next_seq()?;
+            tx.after_booking(&order.id, seq, ctx.now, ctx.store_time())?;
         } else if wanted.is_empty() && case.effects.is_empty() {
             log::info!(order = order.id.as_str(); "order {} holds nothing of ours", order.id);
         }
@@ -631,6 +647,8 @@ impl Case<'_> {
             let sign = match (effect.is_outgoing(), effect.state) {
                 (true, EffectState::Done) => 1,
                 (false, EffectState::Done | EffectState::Planned) => -1,
+                // A person has put the goods back.
+                (false, EffectState::Canceled) if effect.waived => -1,
                 (true | false, _) => continue,
             };
             for (sku, warehouse, units) in ctx.store.shares(effect.id)? {

@@ -175,5 +175,6 @@ fn record(
             counts: outcome.report.counts.clone(),
             message: outcome.message.clone(),
         })
-    })
+    })?;
+    ctx.water.raise(ctx.store.seq()?).map_err(StoreError::Io)
 }

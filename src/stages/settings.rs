@@ -159,6 +159,15 @@ pub struct Gc {
     pub records_after: i64,
 }
 
+impl Protocol {
+    /// Returns how long any write may take effect after its claim, whatever happened to the process.
+    pub fn longest_write(&self) -> i64 {
+        let movement = self.movement_limit + self.movement_settle;
+        let stock = self.stock_limit + self.stock_settle;
+        self.gap + movement.max(stock)
+    }
+}
+
 impl Settings {
     /// Returns the warehouse with this id, letter for letter.
     pub fn warehouse(&self, id: &WarehouseId) -> Option<&Warehouse> {

@@ -5,9 +5,9 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::effect::{EffectKind, EffectState, permits};
 use crate::domain::ids::{BaseCode, OrderId, Seq, SkuId, WarehouseId};
-use crate::domain::movement::{Movement, Operation};
+use crate::domain::movement::{ErpDay, FoundMovement, Movement, Operation};
 use crate::domain::time::{BootId, BootTime, Moment};
-use crate::store::{Store, StoreError, StoreResult, Tx, moment, parsed, text_as, to_json};
+use crate::store::{Store, StoreError, StoreResult, Tx, json_as, moment, parsed, text_as, to_json};
 
 /// One effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,22 @@ pub struct Effect {
     pub changed_at: Moment,
     /// Whether any attempt may have been sent without a certain answer.
     pub doubted: bool,
+    /// When it was last claimed, in wall time.
+    pub claimed_at: Option<Moment>,
+    /// The ERP's day of the booked movement.
+    pub erp_day: Option<ErpDay>,
+    /// How long the other side has answered without deciding it, in milliseconds.
+    pub undecided_ms: i64,
+    /// When the other side last answered without deciding it.
+    pub looked_at: Option<Moment>,
+    /// Quarantined only because it stayed undecided too long: a later unique match still settles it.
+    pub timed_out: bool,
+    /// The ERP's rows that called a person.
+    pub suspects: Vec<String>,
+    /// The ERP's rows of which a person has said that they are something else.
+    pub dismissed: Vec<String>,
+    /// Canceled by a person on a live order: its units count as booked for planning.
+    pub waived: bool,
 }
 
 /// A part of a movement: units of one SKU in one warehouse.
@@ -123,6 +139,16 @@ impl Effect {
             undecided_since: moment(row, 22)?,
             changed_at: Moment(row.get(24)?),
             doubted: row.get(25)?,
+            claimed_at: moment(row, 26)?,
+            erp_day: row
+                .get::<_, Option<String>>(27)?
+                .and_then(|day| ErpDay::parse(&day)),
+            undecided_ms: row.get(28)?,
+            looked_at: moment(row, 29)?,
+            timed_out: row.get(30)?,
+            suspects: json_as(row, 31)?,
+            dismissed: json_as(row, 32)?,
+            waived: row.get(33)?,
         })
     }
 }
@@ -281,7 +307,8 @@ impl Tx<'_> {
         Ok(changed == 1)
     }
 
-    /// Claims a planned effect (T4, H3): the intent, durable before the call.
+    /// Claims a planned effect (T4, H3): the intent, durable before the call. Returns the counter of the claim, `None`
+    /// when somebody else was faster.
     pub fn claim(
         &self,
         effect: &Effect,
@@ -289,27 +316,68 @@ impl Tx<'_> {
         deadline: BootTime,
         boot_id: &BootId,
         now: Moment,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<Seq>> {
         let changed = self.run(
             include_str!("../../sql/store/attempt_claim.sql"),
             named_params! { ":id": effect.id, ":attempt": effect.attempt, ":send_by": send_by.0,
             ":deadline": deadline.0, ":boot_id": boot_id.0, ":now": now.0 },
         )?;
-        Ok(changed == 1)
+        if changed == 1 {
+            self.next_seq().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Records what the ERP calls a confirmed movement, and when it was confirmed.
     pub fn set_done(
         &self,
         id: i64,
-        erp_id: &str,
-        number: Option<&str>,
+        found: &FoundMovement,
         note: Option<&str>,
         seq: Seq,
     ) -> StoreResult<()> {
         self.run(
             include_str!("../../sql/store/attempt_done.sql"),
-            named_params! { ":id": id, ":erp_id": erp_id, ":erp_number": number, ":reason": note, ":seq": seq.0 },
+            named_params! { ":id": id, ":erp_id": found.id, ":erp_number": found.number,
+            ":erp_day": found.day.as_ref().map(ErpDay::as_str), ":reason": note, ":seq": seq.0 },
+        )?;
+        Ok(())
+    }
+
+    /// Records how long the other side has answered without deciding an outcome.
+    pub fn set_looked(&self, id: i64, undecided_ms: i64, now: Moment) -> StoreResult<()> {
+        self.run(
+            include_str!("../../sql/store/attempt_looked.sql"),
+            named_params! { ":id": id, ":undecided_ms": undecided_ms, ":now": now.0 },
+        )?;
+        Ok(())
+    }
+
+    /// Records which of the ERP's rows called a person; `timed_out` when only time did.
+    pub fn set_suspects(&self, id: i64, suspects: &[String], timed_out: bool) -> StoreResult<()> {
+        self.run(
+            include_str!("../../sql/store/attempt_suspects.sql"),
+            named_params! { ":id": id, ":suspects": to_json(&suspects)?, ":timed_out": timed_out },
+        )?;
+        Ok(())
+    }
+
+    /// Records a person's word that a movement was not booked and its suspects are something else.
+    pub fn dismiss(&self, effect: &Effect) -> StoreResult<()> {
+        let dismissed: Vec<_> = effect.dismissed.iter().chain(&effect.suspects).collect();
+        self.run(
+            include_str!("../../sql/store/attempt_dismiss.sql"),
+            named_params! { ":id": effect.id, ":dismissed": to_json(&dismissed)? },
+        )?;
+        Ok(())
+    }
+
+    /// Records that a person has waived a canceled movement's units.
+    pub fn waive(&self, id: i64) -> StoreResult<()> {
+        self.run(
+            include_str!("../../sql/store/attempt_waive.sql"),
+            named_params! { ":id": id },
         )?;
         Ok(())
     }
@@ -320,6 +388,40 @@ impl Tx<'_> {
             include_str!("../../sql/store/attempt_reason.sql"),
             named_params! { ":id": id, ":reason": reason, ":refused": refused, ":now": now.0 },
         )?;
+        Ok(())
+    }
+
+    /// Records what follows from a confirmed movement: with all of them final the order is in B and its handling may
+    /// start (H2); its SKUs are due.
+    pub fn after_booking(
+        &self,
+        order: &OrderId,
+        seq: Seq,
+        now: Moment,
+        store_time: Moment,
+    ) -> StoreResult<()> {
+        let effects = self.attempts_of(order)?;
+        let movements = || effects.iter().filter(|e| e.kind == EffectKind::Movement);
+        let all_final = movements().all(|e| e.state.is_final());
+        let some_out =
+            movements().any(|e| e.is_outgoing() && (e.state == EffectState::Done || e.waived));
+        if all_final && some_out {
+            self.set_booked(order, Some(now), seq)?;
+            let blocked = effects
+                .iter()
+                .find(|e| e.kind == EffectKind::Handling && e.state == EffectState::Blocked);
+            if let Some(blocked) = blocked {
+                self.shift("H2", blocked, EffectState::Planned, now)?;
+            }
+        }
+        self.order_pushes_due(order, seq, store_time, None)?;
+        // A cancellation or change that waited for this outcome can be planned now.
+        if self
+            .order(order)?
+            .is_some_and(|o| o.facts.canceled.is_some())
+        {
+            self.set_replan(order, true, Moment(0))?;
+        }
         Ok(())
     }
 

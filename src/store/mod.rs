@@ -17,6 +17,7 @@ pub mod attempts;
 pub mod feed;
 pub mod gate;
 pub mod gc;
+pub mod instance;
 pub mod orders;
 pub mod outbox;
 pub mod pushes;

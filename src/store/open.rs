@@ -13,7 +13,10 @@ use crate::store::{Store, StoreError, StoreResult};
 const APPLICATION_ID: i32 = 0x5354_4b42;
 
 /// One migration per number; append-only. The last number is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("../../sql/migrations/0001_init.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../sql/migrations/0001_init.sql"),
+    include_str!("../../sql/migrations/0002_recovery.sql"),
+];
 
 /// The oldest SQLite without the WAL-reset bug.
 const SQLITE_FLOOR: i32 = 3_051_003;
@@ -38,6 +41,8 @@ pub struct OpenOptions {
     pub identity: Identity,
     /// A fresh random id, used only when the file is created.
     pub instance_id: String,
+    /// What tells this machine from others, where anything does.
+    pub machine: Option<String>,
     /// Wall time, used only when the file is created.
     pub now: Moment,
 }
@@ -50,6 +55,13 @@ impl Store {
     /// [`StoreError::Broken`] for a file that is foreign, newer, damaged or belongs to another account or ERP; such a
     /// file is left untouched.
     pub fn open(options: &OpenOptions) -> StoreResult<Self> {
+        let store = Self::open_any(options)?;
+        store.claim(options)?;
+        Ok(store)
+    }
+
+    /// Opens a state file whoever it belongs to, for the operator's acts on it.
+    pub fn open_any(options: &OpenOptions) -> StoreResult<Self> {
         if rusqlite::version_number() < SQLITE_FLOOR {
             return Err(StoreError::Bug(format!(
                 "SQLite {} is too old",
@@ -61,7 +73,6 @@ impl Store {
         set_up(&conn, options.wal)?;
         let store = Self { conn };
         store.upgrade(MIGRATIONS)?;
-        store.claim(options)?;
         Ok(store)
     }
 
@@ -76,6 +87,7 @@ impl Store {
             wal: false,
             identity: identity.clone(),
             instance_id: "memory".into(),
+            machine: None,
             now: Moment(0),
         };
         store.claim(&options)?;
@@ -127,7 +139,7 @@ impl Store {
                     tx.run(
                         include_str!("../../sql/store/instance_create.sql"),
                         rusqlite::named_params! { ":instance_id": options.instance_id, ":account": identity.account,
-                            ":erp": identity.erp, ":now": options.now.0 },
+                            ":erp": identity.erp, ":machine": options.machine, ":now": options.now.0 },
                     )?;
                 }
                 Ok(())
@@ -136,7 +148,7 @@ impl Store {
         if found != options.identity {
             return Err(StoreError::Broken(format!(
                 "the state file {} belongs to account {} with {}, the configuration names account {} with {}; \
-                 hint: give each account and ERP its own state file",
+                 hint: give each account and ERP its own state file, or run stockbridge backup adopt",
                 options.path.display(),
                 found.account,
                 found.erp,
@@ -148,16 +160,13 @@ impl Store {
     }
 
     fn identity(&self) -> StoreResult<Option<Identity>> {
-        self.maybe(
-            include_str!("../../sql/store/instance_get.sql"),
-            [],
-            |row| {
-                Ok(Identity {
-                    account: row.get(1)?,
-                    erp: row.get(2)?,
-                })
-            },
-        )
+        let sql = include_str!("../../sql/store/instance_get.sql");
+        self.maybe(sql, [], |row| {
+            Ok(Identity {
+                account: row.get(1)?,
+                erp: row.get(2)?,
+            })
+        })
     }
 
     /// Checks the whole file, for `doctor`; an empty list is a clean bill.
@@ -267,6 +276,7 @@ mod tests {
             wal: true,
             identity: identity(),
             instance_id: "i".into(),
+            machine: None,
             now: Moment(1),
         }
     }

@@ -61,6 +61,10 @@ pub struct OrderRow {
     pub replan: bool,
     /// Until when it waits.
     pub not_before: Moment,
+    /// A person says that what came before this program has booked it.
+    pub booked_before: bool,
+    /// In which generation of the memory the ERP was searched for movements that the memory has lost.
+    pub searched_generation: i64,
 }
 
 impl OrderRow {
@@ -105,6 +109,8 @@ impl OrderRow {
             stuck_since: moment(row, 28)?,
             replan: row.get(29)?,
             not_before: Moment(row.get(30)?),
+            booked_before: row.get(31)?,
+            searched_generation: row.get(32)?,
         })
     }
 }

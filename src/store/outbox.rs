@@ -147,7 +147,8 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Queues a notice. An alert about the same subject within `quiet_ms` of the last one is only counted.
+    /// Queues a notice. An alert about the same subject within `quiet_ms` of the last one is only counted. `maybe_duplicate`
+    /// when a memory that was lost may have told it already.
     pub fn notify(
         &self,
         kind: NoticeKind,
@@ -155,6 +156,7 @@ impl Tx<'_> {
         body: &NoticeBody,
         now: Moment,
         quiet_ms: i64,
+        maybe_duplicate: bool,
     ) -> StoreResult<()> {
         let last = self.outbox_last(kind, subject)?;
         if let Some(last) = &last
@@ -172,7 +174,7 @@ impl Tx<'_> {
         self.run(
             include_str!("../../sql/store/outbox_add.sql"),
             named_params! { ":key": key, ":kind": kind.as_str(), ":subject": subject, ":body": to_json(body)?,
-                ":now": now.0 },
+                ":maybe_duplicate": maybe_duplicate, ":now": now.0 },
         )?;
         Ok(())
     }

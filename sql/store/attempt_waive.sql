@@ -1,0 +1,1 @@
+UPDATE attempts SET waived = 1 WHERE id = :id

@@ -1,0 +1,1 @@
+DELETE FROM marks WHERE name IN ('sweep', 'ready_sweep', 'full')

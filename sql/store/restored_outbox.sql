@@ -1,0 +1,1 @@
+UPDATE outbox SET maybe_duplicate = 1 WHERE state IN ('PLANNED', 'SENDING', 'UNKNOWN')

@@ -33,7 +33,7 @@ Examples:
   stockbridge status                                Show what waits, and why
   stockbridge explain ART1-N01-42                   Show a published number term by term
 
-Exit codes: 0 done, 3 partial, 5 needs a person, 64 wrong command line, 65 bad input data,
+Exit codes: 0 done, 3 partial, 4 drift found, 5 needs a person, 64 wrong command line, 65 bad input data,
 69 unreachable, 70 broken, 74 input/output error, 75 locked, 77 access denied, 78 configuration";
 
 /// What every command knows.
@@ -127,8 +127,16 @@ pub enum Command {
     Show(OrderArg),
     /// Explain the published number of a SKU, or of every SKU of an order
     Explain(WhatArg),
+    /// Send an order, or a notice, on its way again after its reason was mended
+    Retry(RetryArgs),
+    /// Say what is true of an effect that waits for a person
+    Resolve(ResolveArgs),
+    /// Compare the ERP's movements and the published numbers with the memory, now
+    Reconcile(ReconcileArgs),
+    /// Copy the state file, put a copy back, or take over a file that was moved
+    Backup(BackupArgs),
     /// Check configuration, state file and outside systems; change nothing
-    Doctor,
+    Doctor(DoctorArgs),
     /// Look at and correct the map from SKUs to ERP codes
     #[command(subcommand)]
     Sku(SkuCommand),
@@ -225,6 +233,134 @@ pub enum SkuCommand {
         /// Only those without a code in the ERP, with the reason
         #[arg(long)]
         unmapped: bool,
+    },
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, Args)]
+pub struct RetryArgs {
+    /// The order's id
+    #[arg(value_parser = order_id, required_unless_present = "notice")]
+    pub order: Option<OrderId>,
+    /// Send this notice again, marked as possibly a second one
+    #[arg(long, value_name = "KEY", conflicts_with = "order")]
+    pub notice: Option<String>,
+}
+
+/// What a person says.
+#[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("word").args(["booked", "not_booked", "cancel", "handled", "before_cutover", "notice"]).required(true)))]
+pub struct ResolveArgs {
+    /// The order's id
+    #[arg(value_parser = order_id, required_unless_present_any = ["before_cutover", "notice"])]
+    pub order: Option<OrderId>,
+    /// The movement stands in the ERP under this number
+    #[arg(long, value_name = "NUMBER")]
+    pub booked: Option<String>,
+    /// The movement does not stand in the ERP: book it
+    #[arg(long)]
+    pub not_booked: bool,
+    /// Not wanted any more, or done by other means
+    #[arg(long)]
+    pub cancel: bool,
+    /// Handling was started in the store
+    #[arg(long)]
+    pub handled: bool,
+    /// Which effect, where several wait (S1, C1, handling)
+    #[arg(long, value_name = "NAME", requires = "order")]
+    pub operation: Option<String>,
+    /// All orders placed before the cut-over: booked by what came before, or unbooked and now this program's
+    #[arg(long, value_enum, value_name = "WORD", conflicts_with = "order")]
+    pub before_cutover: Option<Before>,
+    /// This notice needs no sending any more
+    #[arg(long, value_name = "KEY", conflicts_with = "order")]
+    pub notice: Option<String>,
+    /// What the decision rests on; kept for ever
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub evidence: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// What came before this program did with the orders placed before the cut-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Before {
+    /// It booked them
+    Booked,
+    /// It did not: this program books them
+    Unbooked,
+}
+
+/// A comparison.
+#[derive(Debug, Clone, Args)]
+pub struct ReconcileArgs {
+    /// Change nothing; end with code 4 when something differs
+    #[arg(long)]
+    pub check: bool,
+    /// Compare the movements of so many days, today included
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i64).range(1..=92))]
+    pub days: i64,
+}
+
+/// Copies of the state file.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct BackupArgs {
+    /// Write a consistent copy to this new file
+    #[arg(required = true)]
+    pub file: Option<PathBuf>,
+    /// What else to do with copies.
+    #[command(subcommand)]
+    pub command: Option<BackupCommand>,
+}
+
+/// What to do with copies.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BackupCommand {
+    /// Put a copy back; what it misses is looked for before anything is booked
+    Restore {
+        /// The copy
+        file: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take over the state file as it is, after it was moved or lost
+    Adopt {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// What is checked.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// What else to try.
+    #[command(subcommand)]
+    pub probe: Option<Probe>,
+}
+
+/// Trials that write.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Probe {
+    /// Book and reverse one unit in a test base, and see whether it can be found again
+    ErpProbe {
+        /// The base; never one in which sales are booked
+        #[arg(long, value_name = "BASE")]
+        base: String,
+        /// A reference whose one unit goes out and back in
+        #[arg(long, value_name = "REFERENCE")]
+        reference: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

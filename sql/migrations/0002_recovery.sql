@@ -50,3 +50,4 @@ WHEN NEW.state <> OLD.state AND (OLD.state || ' ' || NEW.state) NOT IN (
 BEGIN
     SELECT RAISE(ABORT, 'a notice cannot change its state so');
 END;
+CREATE INDEX attempts_day ON attempts (base, erp_day) WHERE kind = 'movement' AND state = 'DONE' AND erp_day IS NOT NULL;

@@ -2,7 +2,7 @@
 UPDATE orders SET settled_at = :now
 WHERE settled_at IS NULL AND parked_at IS NULL AND replan = 0
   AND (canceled_at IS NOT NULL
-       OR (invoiced_at IS NOT NULL AND acknowledged_at IS NOT NULL AND (booked_at IS NOT NULL OR NOT EXISTS (
+       OR (invoiced_at IS NOT NULL AND acknowledged_at IS NOT NULL AND (booked_at IS NOT NULL OR booked_before = 1 OR NOT EXISTS (
            SELECT 1 FROM lines l WHERE l.order_id = orders.order_id AND l.units > 0))))
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id AND a.state NOT IN ('DONE', 'CANCELED'))
   AND (:remito_needed = 0 OR NOT EXISTS (

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::world::{Doors, Machine, Memory, open_store, secret, store_failure};
-use crate::app::{Document, Failure, complain, print_json, say, settings};
+use crate::app::{Document, Failure, Wrap, complain, print_json, recovery, say, settings};
 use crate::cli::{Cli, Command, ConfigCommand, SkuCommand};
 use crate::config::load::Loaded;
 use crate::config::secret::SecretSource;
@@ -24,7 +24,7 @@ use crate::store::skus::SkuRow;
 /// The largest file an operator may hand in.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// How long an operator's question to an outside system may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Answers commands that need no configuration; `None` for the others.
 pub fn without_configuration(cli: &Cli) -> Result<Option<Exit>, Failure> {
@@ -68,7 +68,7 @@ fn init(file: Option<&Path>) -> Result<Exit, Failure> {
 }
 
 /// Answers an operator's command.
-pub fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit, Failure> {
+pub fn run(cli: &Cli, loaded: &Loaded, wrap: &Wrap) -> Result<Exit, Failure> {
     if let Command::Config(command) = &cli.command {
         return config(cli, loaded, command);
     }
@@ -92,7 +92,14 @@ pub fn run(cli: &Cli, loaded: &Loaded) -> Result<Exit, Failure> {
             None => Ok(Exit::Done),
         },
         Command::Stock(arg) => stock(cli, loaded, &machine, &arg.sku),
-        Command::Doctor => doctor(cli, loaded, &machine),
+        Command::Doctor(args) => match &args.probe {
+            Some(probe) => recovery::erp_probe(cli, loaded, &machine, probe),
+            None => doctor(cli, loaded, &machine),
+        },
+        Command::Retry(args) => recovery::retry(cli, loaded, &machine, args),
+        Command::Resolve(args) => recovery::resolve(cli, loaded, &machine, args),
+        Command::Reconcile(args) => recovery::reconcile(cli, loaded, &machine, args, wrap),
+        Command::Backup(args) => recovery::backup(cli, loaded, &machine, args),
         Command::Reserve(_)
         | Command::Move(_)
         | Command::PushStock(_)
@@ -116,7 +123,7 @@ struct Done {
     message: String,
 }
 
-fn print(cli: &Cli, exit: Exit, document: &impl Serialize, text: &impl Display) {
+pub(super) fn print(cli: &Cli, exit: Exit, document: &impl Serialize, text: &impl Display) {
     if cli.global.json {
         print_json(&Document::new(exit, document))
     } else {
@@ -124,7 +131,7 @@ fn print(cli: &Cli, exit: Exit, document: &impl Serialize, text: &impl Display) 
     }
 }
 
-fn done(cli: &Cli, count: usize, message: String) -> Exit {
+pub(super) fn done(cli: &Cli, count: usize, message: String) -> Exit {
     print(
         cli,
         Exit::Done,

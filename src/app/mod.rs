@@ -6,6 +6,7 @@ pub mod settings;
 
 mod desk;
 mod dry;
+mod recovery;
 mod world;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -144,7 +146,7 @@ fn dispatch(cli: &Cli, run_id: &str, wrap: &Wrap) -> Result<Exit, Failure> {
     }
     match stages_of(&cli.command) {
         Some(stages) => run_stages(cli, &loaded, &stages, run_id, wrap),
-        None => desk::run(cli, &loaded),
+        None => desk::run(cli, &loaded, wrap),
     }
 }
 
@@ -172,7 +174,11 @@ fn stages_of(command: &Command) -> Option<Vec<Stage>> {
         | Command::Stock(_)
         | Command::Show(_)
         | Command::Explain(_)
-        | Command::Doctor
+        | Command::Doctor(_)
+        | Command::Retry(_)
+        | Command::Resolve(_)
+        | Command::Reconcile(_)
+        | Command::Backup(_)
         | Command::Sku(_)
         | Command::Remito(_)
         | Command::Config(_)
@@ -214,22 +220,42 @@ fn run_stages(
     run_id: &str,
     wrap: &Wrap,
 ) -> Result<Exit, Failure> {
+    let exits = |ending| Exit::from_ending(ending, cli.global.fail_if_locked);
+    let deadline = cli.global.deadline.duration();
+    let outcomes = in_context(cli, loaded, wrap, deadline, |ctx| {
+        run_each(ctx, stages, run_id, &|ending| exits(ending).code())
+    })?;
+    let exit = Exit::worst(
+        outcomes
+            .iter()
+            .map(|outcome| dry_exit(exits(outcome.ending), cli.global.dry_run)),
+    );
+    report(cli, &outcomes, exit);
+    Ok(exit)
+}
+
+/// Opens the memory and the doors, and hands them to `work`, which must not outlast `length` by more than one call.
+fn in_context<T>(
+    cli: &Cli,
+    loaded: &Loaded,
+    wrap: &Wrap,
+    length: Duration,
+    work: impl FnOnce(&Context<'_>) -> T,
+) -> Result<T, Failure> {
     let machine = world::Machine::new(loaded).map_err(|err| Failure::new(Exit::Broken, err))?;
     let longest = settings::longest_call(&loaded.config);
-    let deadline = cli.global.deadline.duration();
     let slack = loaded.config.protocol.watchdog.duration();
-    let _watchdog = host::watchdog(deadline + longest + slack)
+    let _watchdog = host::watchdog(length + longest + slack)
         .map_err(|err| Failure::new(Exit::Io, format!("no thread for the watchdog: {err}")))?;
     let stop = host::stop_flag()
         .map_err(|err| Failure::new(Exit::Io, format!("no signal handler: {err}")))?;
     let memory = world::Memory::open(loaded, &machine, cli.global.dry_run)?;
-    let doors = world::Doors::open(loaded, &machine, &memory, deadline)?;
+    let doors = world::Doors::open(loaded, &machine, &memory, length)?;
     let settings = settings::settings(&loaded.config);
     let asked = ask(cli);
-    let exits = |ending| Exit::from_ending(ending, cli.global.fail_if_locked);
     let bar = Progress::new();
-    let outcomes = doors.with_wrap(wrap, cli.global.dry_run, |ports| {
-        let ctx = Context {
+    let done = doors.with_wrap(wrap, cli.global.dry_run, |ports| {
+        work(&Context {
             store: &memory.store,
             storefront: ports.storefront,
             stock: ports.stock,
@@ -242,20 +268,13 @@ fn run_stages(
             settings: &settings,
             ask: &asked,
             now: machine.clock.now(),
-            deadline: machine.deadline(deadline),
+            deadline: machine.deadline(length),
             stop: &stop,
             progress: &|done, all| bar.tell(done, all),
-        };
-        run_each(&ctx, stages, run_id, &|ending| exits(ending).code())
+        })
     });
     bar.end();
-    let exit = Exit::worst(
-        outcomes
-            .iter()
-            .map(|outcome| dry_exit(exits(outcome.ending), cli.global.dry_run)),
-    );
-    report(cli, &outcomes, exit);
-    Ok(exit)
+    Ok(done)
 }
 
 /// In a dry run every write "fails"; that alone is no reason for a code.

@@ -154,7 +154,7 @@ pub fn here(loaded: &Loaded, machine: &Machine) -> Here {
     }
 }
 
-fn open_options(loaded: &Loaded, machine: &Machine) -> Result<OpenOptions, Failure> {
+pub fn open_options(loaded: &Loaded, machine: &Machine) -> Result<OpenOptions, Failure> {
     check_state(&machine.state).map_err(|err| Failure::new(Exit::Broken, err.to_string()))?;
     let store = &loaded.config.store;
     let wal = store.journal == crate::config::sections::Journal::Wal;

@@ -6,6 +6,8 @@ pub mod acts;
 pub mod doctor;
 pub mod explain;
 pub mod order;
+pub mod probe;
+pub mod resolve;
 pub mod sku;
 pub mod status;
 pub mod stock;

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::domain::effect::EffectKind;
+use crate::domain::effect::{EffectKind, EffectState};
 use crate::domain::time::Moment;
+use crate::store::attempts::Effect;
 use crate::store::{Store, StoreResult};
 
 /// Rows shown of each list.
@@ -142,6 +143,24 @@ pub fn status(store: &Store, now: Moment) -> StoreResult<Status> {
     })
 }
 
+/// The command that settles an effect, with what is still to be filled in.
+fn way_out(effect: &Effect) -> String {
+    let order = &effect.order;
+    match (effect.state, effect.kind) {
+        (EffectState::Rejected, _) => format!("stockbridge retry {order}"),
+        (_, EffectKind::Handling) => {
+            format!(
+                "stockbridge resolve {order} --handled | --not-booked | --cancel --evidence TEXT"
+            )
+        }
+        (_, EffectKind::Movement) => {
+            format!(
+                "stockbridge resolve {order} --booked NUMBER | --not-booked | --cancel --evidence TEXT"
+            )
+        }
+    }
+}
+
 fn attention(store: &Store) -> StoreResult<Vec<Attention>> {
     let mut found = Vec::new();
     for order in store.orders_parked(SHOWN)? {
@@ -165,13 +184,20 @@ fn attention(store: &Store) -> StoreResult<Vec<Attention>> {
                 effect.operation,
                 effect.state.as_str()
             );
-            let command = format!("stockbridge show {}", effect.order);
+            let command = way_out(&effect);
             found.push(Attention {
                 subject,
                 reason: effect.reason.unwrap_or_default(),
                 command,
             });
         }
+    }
+    for finding in store.findings(SHOWN)? {
+        found.push(Attention {
+            subject: format!("movement {}", finding.subject),
+            reason: finding.detail,
+            command: finding.correction,
+        });
     }
     for row in store.pushes_oversold(SHOWN)? {
         found.push(Attention {
@@ -181,7 +207,7 @@ fn attention(store: &Store) -> StoreResult<Vec<Attention>> {
         });
     }
     for row in store.outbox_quarantined(SHOWN)? {
-        let command = format!("stockbridge show {}", row.subject);
+        let command = format!("stockbridge retry --notice {}", row.key);
         let reason = row.reason.unwrap_or_default();
         found.push(Attention {
             subject: format!("notice {} about {}", row.key, row.subject),

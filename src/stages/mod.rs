@@ -19,4 +19,5 @@ pub mod poll;
 pub mod publish;
 pub mod push_stock;
 pub mod quantity;
+pub mod reconcile;
 pub mod reserve;

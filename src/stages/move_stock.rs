@@ -16,7 +16,7 @@ use crate::domain::time::BootTime;
 use crate::stages::context::{BATCH, Context, Pace};
 use crate::stages::listing::{Depth, SEARCHES_PER_CANARY, Verdict, search};
 use crate::stages::report::{Halt, Report, StageResult};
-use crate::stages::{handling, intake};
+use crate::stages::{handling, intake, reconcile};
 use crate::store::attempts::Effect;
 use crate::store::orders::FoundBy;
 use crate::store::{StoreError, StoreResult, Tx};
@@ -34,7 +34,8 @@ pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
     if ctx.settings.by_remito {
         look_for_remitos(ctx, &pace, report)?;
     }
-    show_parked(ctx, report)
+    show_parked(ctx, report)?;
+    reconcile::audit_daily(ctx, report)
 }
 
 fn open_movements(ctx: &Context<'_>, state: EffectState) -> StageResult<Vec<Effect>> {

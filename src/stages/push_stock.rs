@@ -13,10 +13,10 @@ use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::ports::{PortError, PortResult};
 use crate::domain::stock::{QuantityTerms, Reading, StockLevels};
 use crate::stages::context::{BATCH, Context, Pace, distinct, in_parallel};
-use crate::stages::intake;
 use crate::stages::publish::{Candidate, hold, push_chunk};
 use crate::stages::quantity::{Figure, Item, figure, items};
 use crate::stages::report::{Halt, Report, StageResult};
+use crate::stages::{intake, reconcile};
 use crate::store::orders::FoundBy;
 use crate::store::pushes::PushRow;
 
@@ -34,6 +34,9 @@ pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
         pace: Pace::new(ctx),
         brake: Brake::default(),
     };
+    if ctx.ask.skus.is_empty() && ctx.ask.orders.is_empty() {
+        reconcile::read_back_daily(ctx, report)?;
+    }
     let worked = push.all_work(report);
     let settled = ctx
         .store

@@ -205,6 +205,20 @@ impl Store {
         self.many(sql, named_params! { ":base": base.as_str() }, Effect::read)
     }
 
+    /// Lists the confirmed movements of a base that the ERP showed on one of its days.
+    pub fn movements_on(&self, base: &BaseCode, day: &ErpDay) -> StoreResult<Vec<Effect>> {
+        let sql = include_str!("../../sql/store/attempts_booked_on.sql");
+        let params = named_params! { ":base": base.as_str(), ":day": day.as_str() };
+        self.many(sql, params, Effect::read)
+    }
+
+    /// Tells whether a movement with this key was ever planned here.
+    pub fn movement_known(&self, key: &str) -> StoreResult<bool> {
+        let sql = include_str!("../../sql/store/attempt_of_key.sql");
+        let found = self.maybe(sql, named_params! { ":key": key }, Effect::read)?;
+        Ok(found.is_some())
+    }
+
     /// Lists confirmed outgoing movements whose remito was not yet seen.
     pub fn movements_without_remito(&self, limit: u32) -> StoreResult<Vec<Effect>> {
         let sql = include_str!("../../sql/store/attempts_without_remito.sql");

@@ -15,6 +15,7 @@ mod open;
 
 pub mod attempts;
 pub mod feed;
+pub mod findings;
 pub mod gate;
 pub mod gc;
 pub mod instance;

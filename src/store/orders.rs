@@ -509,6 +509,28 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Records a person's word about the orders placed before the cut-over: booked by what came before this program, or
+    /// this program's to book. Returns them.
+    pub fn resolve_before_cutover(&self, booked: bool) -> StoreResult<Vec<OrderId>> {
+        let seq = self.next_seq()?;
+        let sql = if booked {
+            include_str!("../../sql/store/orders_booked_before.sql")
+        } else {
+            include_str!("../../sql/store/orders_taken_over.sql")
+        };
+        self.many(sql, named_params! { ":seq": seq.0 }, |row| text_as(row, 0))
+    }
+
+    /// Records a person's word that an order was booked without this program.
+    pub fn set_booked_before(&self, id: &OrderId) -> StoreResult<()> {
+        let seq = self.next_seq()?;
+        self.run(
+            include_str!("../../sql/store/order_booked_before.sql"),
+            named_params! { ":order_id": id.as_str(), ":seq": seq.0 },
+        )?;
+        Ok(())
+    }
+
     /// Settles every order with nothing left to do; returns them. `remito_needed` in the reading without the depot.
     pub fn settle(&self, now: Moment, remito_needed: bool) -> StoreResult<Vec<OrderId>> {
         let sql = include_str!("../../sql/store/orders_settle.sql");

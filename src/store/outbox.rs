@@ -120,6 +120,12 @@ impl Store {
         self.many(sql, named_params! { ":limit": limit }, OutboxRow::read)
     }
 
+    /// Reads a notice by its key.
+    pub fn notice(&self, key: &str) -> StoreResult<Option<OutboxRow>> {
+        let sql = include_str!("../../sql/store/outbox_get.sql");
+        self.maybe(sql, named_params! { ":key": key }, OutboxRow::read)
+    }
+
     /// Lists the notices about a subject.
     pub fn outbox_about(&self, subject: &str) -> StoreResult<Vec<OutboxRow>> {
         let sql = include_str!("../../sql/store/outbox_of_order.sql");

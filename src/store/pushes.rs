@@ -153,6 +153,13 @@ impl Store {
         )
     }
 
+    /// Lists published numbers that were not read back since `before`, longest ago first.
+    pub fn pushes_to_read_back(&self, before: Moment, limit: u32) -> StoreResult<Vec<PushRow>> {
+        let sql = include_str!("../../sql/store/pushes_to_read_back.sql");
+        let params = named_params! { ":before": before.0, ":limit": limit };
+        self.many(sql, params, PushRow::read)
+    }
+
     /// Counts rows that must be looked at.
     pub fn pushes_due_count(&self) -> StoreResult<i64> {
         self.one(
@@ -255,6 +262,31 @@ impl Tx<'_> {
             ":terms": to_json(terms)? },
         )?;
         Ok(())
+    }
+
+    /// Records that the storefront still holds the published number.
+    pub fn push_read_back(&self, row: &PushRow, now: Moment) -> StoreResult<()> {
+        self.run(
+            include_str!("../../sql/store/push_read_back.sql"),
+            named_params! { ":sku": row.sku.as_str(), ":warehouse": row.warehouse.as_str(), ":now": now.0 },
+        )?;
+        Ok(())
+    }
+
+    /// Records that the storefront holds another number than the published one; false when the row had moved.
+    pub fn push_drifted(
+        &self,
+        row: &PushRow,
+        seen: i64,
+        note: &str,
+        now: Moment,
+    ) -> StoreResult<bool> {
+        let changed = self.run(
+            include_str!("../../sql/store/push_drifted.sql"),
+            named_params! { ":sku": row.sku.as_str(), ":warehouse": row.warehouse.as_str(),
+            ":published": row.published, ":seen": seen, ":note": note, ":now": now.0 },
+        )?;
+        Ok(changed == 1)
     }
 
     /// Records why a number could not be published; the row stays due, from `not_before` on.

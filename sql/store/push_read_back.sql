@@ -1,0 +1,1 @@
+UPDATE pushes SET read_back_at = :now WHERE sku = :sku AND warehouse = :warehouse

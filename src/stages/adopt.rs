@@ -30,11 +30,7 @@ pub enum Adoption {
 pub fn adopt(ctx: &Context<'_>, order: &OrderRow, report: &mut Report) -> StageResult<Adoption> {
     let instance = ctx.store.instance()?;
     let known = order.searched_generation == instance.generation;
-    let later = order
-        .created
-        .zip(instance.restored_at)
-        .is_some_and(|(created, restored)| created >= restored);
-    if known || later || order.facts.before_cutover {
+    if known || !ctx.may_be_lost(&instance, order) || order.facts.before_cutover {
         return Ok(Adoption::Complete);
     }
     if !ctx.settings.searchable {

@@ -14,6 +14,8 @@ use crate::domain::ports::{
 use crate::domain::time::{BootTime, Moment};
 use crate::stages::report::{Halt, StageResult};
 use crate::stages::settings::Settings;
+use crate::store::instance::Instance;
+use crate::store::orders::OrderRow;
 use crate::store::{Store, StoreError, StoreResult, Tx};
 
 /// What a stage may touch.
@@ -78,6 +80,9 @@ const CLOCK_AHEAD: &str = "clock_ahead";
 
 /// How much later the storefront's clock may stand than its last `Date` tells.
 const DATE_MARGIN_MS: i64 = 2000;
+
+/// How far the storefront's clock and ours may stand apart beyond what is known.
+const CLOCKS_APART_MS: i64 = 10 * 60_000;
 
 /// Items listed per query; reaching it is a warning, the next run goes on.
 pub const BATCH: u32 = 500;
@@ -172,14 +177,22 @@ impl Context<'_> {
 
     /// Tells whether a memory that was lost may have told people of this order already.
     fn may_be_told(&self, tx: &Tx<'_>, body: &NoticeBody) -> StoreResult<bool> {
-        let Some(restored) = tx.instance()?.restored_at else {
-            return Ok(false);
-        };
+        let instance = tx.instance()?;
         let order = match &body.order {
             Some(id) => tx.order(id)?,
             None => None,
         };
-        Ok(order.is_some_and(|o| o.created.is_none_or(|created| created < restored)))
+        Ok(order.is_some_and(|order| self.may_be_lost(&instance, &order)))
+    }
+
+    /// Tells whether an order may have been handled in a time that this memory has lost.
+    pub fn may_be_lost(&self, instance: &Instance, order: &OrderRow) -> bool {
+        let Some(restored) = instance.restored_at else {
+            return false;
+        };
+        // The order's instant is the storefront's, the other is ours.
+        let until = restored.plus_ms(self.clock_ahead_ms().max(0) + CLOCKS_APART_MS);
+        order.created.is_none_or(|created| created < until)
     }
 
     /// Takes the lock that keeps stock writes and starts of handling apart; waits as long as one write may take.

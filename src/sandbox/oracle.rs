@@ -8,8 +8,8 @@ use rust_decimal::prelude::ToPrimitive;
 use crate::domain::ids::{BaseCode, OrderId, SkuId, WarehouseId};
 use crate::sandbox::Sandbox;
 use crate::sandbox::catalogue::Variant;
-use crate::sandbox::dragonfish::model::Movement;
-use crate::sandbox::vtex::model::Order;
+use crate::sandbox::dragonfish::model::{DragonfishModel, Movement};
+use crate::sandbox::vtex::model::{Order, VtexModel};
 
 /// One number against the truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,39 +80,48 @@ pub fn numbers(
     warehouse: &WarehouseId,
     counted: &BTreeSet<BaseCode>,
 ) -> Vec<Row> {
-    let (stock, movements) = sandbox
-        .dragonfish
-        .with(|erp| (erp.stock.clone(), erp.movements.clone()));
-    let bookings = bookings(&movements);
+    let erp = sandbox.dragonfish.with(|erp| erp.clone());
+    sandbox
+        .vtex
+        .with(|store| numbers_of(&erp, store, warehouse, counted))
+}
+
+/// Like [`numbers`], on the models alone.
+pub fn numbers_of(
+    erp: &DragonfishModel,
+    store: &VtexModel,
+    warehouse: &WarehouseId,
+    counted: &BTreeSet<BaseCode>,
+) -> Vec<Row> {
+    let stock = &erp.stock;
+    let bookings = bookings(&erp.movements);
     let empty = Booked::new();
-    sandbox.vtex.with(|store| {
-        let row = |product: &crate::sandbox::catalogue::Product| {
-            let variant = &product.variant;
-            let shelf: Decimal = counted
-                .iter()
-                .filter_map(|base| stock.get(base)?.get(variant))
+    let row = |product: &crate::sandbox::catalogue::Product| {
+        let variant = &product.variant;
+        let shelf: Decimal = counted
+            .iter()
+            .filter_map(|base| stock.get(base)?.get(variant))
+            .copied()
+            .sum();
+        let mut truth = shelf;
+        for order in store.orders.values() {
+            let booked = bookings
+                .get(&order.id)
+                .unwrap_or(&empty)
+                .get(variant)
                 .copied()
-                .sum();
-            let mut truth = shelf;
-            for order in store.orders.values() {
-                let booked = bookings
-                    .get(&order.id)
-                    .unwrap_or(&empty)
-                    .get(variant)
-                    .copied()
-                    .unwrap_or_default();
-                truth -= Decimal::from(needed(order, &product.sku, warehouse)) - booked;
-            }
-            Row {
-                sku: product.sku.clone(),
-                reference: variant.reference(),
-                warehouse: warehouse.clone(),
-                offered: store.available(&product.sku, warehouse),
-                truth: truth.floor().to_i64().unwrap_or(0),
-            }
-        };
-        store.products.iter().map(row).collect()
-    })
+                .unwrap_or_default();
+            truth -= Decimal::from(needed(order, &product.sku, warehouse)) - booked;
+        }
+        Row {
+            sku: product.sku.clone(),
+            reference: variant.reference(),
+            warehouse: warehouse.clone(),
+            offered: store.available(&product.sku, warehouse),
+            truth: truth.floor().to_i64().unwrap_or(0),
+        }
+    };
+    store.products.iter().map(row).collect()
 }
 
 /// Units of a SKU that an order takes or will take out of a warehouse: none when canceled.
@@ -132,7 +141,13 @@ fn needed(order: &Order, sku: &SkuId, warehouse: &WarehouseId) -> i64 {
 
 /// Finds doubled, missing and left-over movements: each key at most once, each settled order booked as it stands.
 pub fn bookkeeping(sandbox: &Sandbox) -> Vec<String> {
-    let movements = sandbox.dragonfish.with(|erp| erp.movements.clone());
+    let erp = sandbox.dragonfish.with(|erp| erp.clone());
+    sandbox.vtex.with(|store| bookkeeping_of(&erp, store))
+}
+
+/// Like [`bookkeeping`], on the models alone.
+pub fn bookkeeping_of(erp: &DragonfishModel, store: &VtexModel) -> Vec<String> {
+    let movements = &erp.movements;
     let mut problems = Vec::new();
     let mut keys: BTreeMap<String, u32> = BTreeMap::new();
     for (order, key) in movements.iter().filter(|m| !m.annulled).filter_map(marker) {
@@ -142,37 +157,35 @@ pub fn bookkeeping(sandbox: &Sandbox) -> Vec<String> {
             problems.push(format!("order {order}: key {key} stands in the ERP twice"));
         }
     }
-    let bookings = bookings(&movements);
-    sandbox.vtex.with(|store| {
-        for order in store.orders.values() {
-            let mut due = Booked::new();
-            for line in &order.lines {
-                let product = store
-                    .products
-                    .iter()
-                    .find(|product| product.sku == line.sku);
-                let units = if order.live() {
-                    Decimal::from(line.units)
-                } else {
-                    Decimal::ZERO
-                };
-                if let Some(product) = product {
-                    *due.entry(product.variant.clone()).or_default() += units;
-                }
-            }
-            due.retain(|_, units| !units.is_zero());
-            let booked = bookings.get(&order.id).cloned().unwrap_or_default();
-            if due != booked {
-                let id = &order.id;
-                problems.push(format!(
-                    "order {id} ({}): booked {} instead of {}",
-                    order.status,
-                    sum(&booked),
-                    sum(&due)
-                ));
+    let bookings = bookings(movements);
+    for order in store.orders.values() {
+        let mut due = Booked::new();
+        for line in &order.lines {
+            let product = store
+                .products
+                .iter()
+                .find(|product| product.sku == line.sku);
+            let units = if order.live() {
+                Decimal::from(line.units)
+            } else {
+                Decimal::ZERO
+            };
+            if let Some(product) = product {
+                *due.entry(product.variant.clone()).or_default() += units;
             }
         }
-    });
+        due.retain(|_, units| !units.is_zero());
+        let booked = bookings.get(&order.id).cloned().unwrap_or_default();
+        if due != booked {
+            let id = &order.id;
+            problems.push(format!(
+                "order {id} ({}): booked {} instead of {}",
+                order.status,
+                sum(&booked),
+                sum(&due)
+            ));
+        }
+    }
     problems
 }
 

@@ -266,6 +266,7 @@ impl Tx<'_> {
                 ":base": base, ":key": key, ":payload": payload, ":hash": hash, ":state": "PLANNED", ":now": now.0 },
             |row| row.get(0),
         )?;
+        self.fired("T1", EffectKind::Movement);
         for (sku, warehouse, units) in shares {
             self.run(
                 include_str!("../../sql/store/attempt_line_create.sql"),
@@ -291,6 +292,7 @@ impl Tx<'_> {
             order.as_str(),
             "",
         );
+        self.fired("H1", EffectKind::Handling);
         self.one(
             include_str!("../../sql/store/attempt_create.sql"),
             named_params! { ":kind": "handling", ":order_id": order.as_str(), ":operation": "handling", ":base": "",
@@ -318,6 +320,9 @@ impl Tx<'_> {
             named_params! { ":id": effect.id, ":from_state": effect.state.as_str(), ":to_state": to.as_str(),
                 ":attempt": effect.attempt, ":now": now.0 },
         )?;
+        if changed == 1 {
+            self.fired(row, effect.kind);
+        }
         Ok(changed == 1)
     }
 
@@ -337,6 +342,8 @@ impl Tx<'_> {
             ":deadline": deadline.0, ":boot_id": boot_id.0, ":now": now.0 },
         )?;
         if changed == 1 {
+            let movement = effect.kind == EffectKind::Movement;
+            self.fired(if movement { "T4" } else { "H3" }, effect.kind);
             self.next_seq().map(Some)
         } else {
             Ok(None)
@@ -478,6 +485,17 @@ impl Tx<'_> {
             named_params! { ":order_id": order.as_str(), ":seq": seq.0 },
         )
     }
+}
+
+impl Store {
+    /// Tells a test which row of the transition table was taken.
+    #[cfg(feature = "sandbox")]
+    fn fired(&self, row: &str, kind: EffectKind) {
+        self.watched(|watch| watch.fired(row, kind));
+    }
+
+    #[cfg(not(feature = "sandbox"))]
+    fn fired(&self, _: &str, _: EffectKind) {}
 }
 
 /// Returns the number of the next operation of an order in one direction.

@@ -13,6 +13,9 @@
 
 mod open;
 
+#[cfg(feature = "sandbox")]
+pub mod watch;
+
 pub mod attempts;
 pub mod feed;
 pub mod findings;
@@ -79,6 +82,8 @@ pub type StoreResult<T> = Result<T, StoreError>;
 /// The open memory.
 pub struct Store {
     conn: Connection,
+    #[cfg(feature = "sandbox")]
+    watch: Option<Box<dyn watch::Watch>>,
 }
 
 /// Proof that a write transaction is open; reads through it see its own writes.
@@ -105,7 +110,11 @@ impl Store {
             rusqlite::TransactionBehavior::Immediate,
         )?;
         let value = work(&Tx { store: self })?;
+        #[cfg(feature = "sandbox")]
+        self.watched(|watch| watch.before_commit());
         open.commit()?;
+        #[cfg(feature = "sandbox")]
+        self.watched(|watch| watch.after_commit());
         Ok(value)
     }
 
@@ -130,13 +139,20 @@ impl Store {
         Ok(Moment(self.mark(name)?.unwrap_or(0)))
     }
 
+    /// Returns the statement to run: as it stands in its file, unless a test replaces it.
+    #[cfg(not(feature = "sandbox"))]
+    fn statement<'s>(&self, sql: &'s str) -> std::borrow::Cow<'s, str> {
+        sql.into()
+    }
+
     fn one<T>(
         &self,
         sql: &str,
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> StoreResult<T> {
-        Ok(self.conn.prepare_cached(sql)?.query_row(params, read)?)
+        let sql = self.statement(sql);
+        Ok(self.conn.prepare_cached(&sql)?.query_row(params, read)?)
     }
 
     fn maybe<T>(
@@ -145,11 +161,9 @@ impl Store {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> StoreResult<Option<T>> {
-        Ok(self
-            .conn
-            .prepare_cached(sql)?
-            .query_row(params, read)
-            .optional()?)
+        let sql = self.statement(sql);
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        Ok(statement.query_row(params, read).optional()?)
     }
 
     fn many<T>(
@@ -158,7 +172,8 @@ impl Store {
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> StoreResult<Vec<T>> {
-        let mut statement = self.conn.prepare_cached(sql)?;
+        let sql = self.statement(sql);
+        let mut statement = self.conn.prepare_cached(&sql)?;
         let rows = statement.query_map(params, read)?;
         Ok(rows.collect::<rusqlite::Result<Vec<T>>>()?)
     }
@@ -182,7 +197,8 @@ impl Tx<'_> {
     }
 
     fn run(&self, sql: &str, params: impl Params) -> StoreResult<usize> {
-        Ok(self.store.conn.prepare_cached(sql)?.execute(params)?)
+        let sql = self.statement(sql);
+        Ok(self.store.conn.prepare_cached(&sql)?.execute(params)?)
     }
 }
 

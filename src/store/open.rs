@@ -71,7 +71,7 @@ impl Store {
         inspect(&options.path)?;
         let conn = Connection::open(&options.path)?;
         set_up(&conn, options.wal)?;
-        let store = Self { conn };
+        let store = Self::with(conn);
         store.upgrade(MIGRATIONS)?;
         Ok(store)
     }
@@ -80,7 +80,7 @@ impl Store {
     pub fn open_in_memory(identity: &Identity) -> StoreResult<Self> {
         let conn = Connection::open_in_memory()?;
         set_up(&conn, false)?;
-        let store = Self { conn };
+        let store = Self::with(conn);
         store.upgrade(MIGRATIONS)?;
         let options = OpenOptions {
             path: PathBuf::new(),
@@ -91,6 +91,24 @@ impl Store {
             now: Moment(0),
         };
         store.claim(&options)?;
+        Ok(store)
+    }
+
+    pub(super) fn with(conn: Connection) -> Self {
+        Self {
+            conn,
+            #[cfg(feature = "sandbox")]
+            watch: None,
+        }
+    }
+
+    /// Takes an open connection instead of a file, for tests.
+    #[cfg(feature = "sandbox")]
+    pub(super) fn over(conn: Connection, options: &OpenOptions) -> StoreResult<Self> {
+        set_up(&conn, false)?;
+        let store = Self::with(conn);
+        store.upgrade(MIGRATIONS)?;
+        store.claim(options)?;
         Ok(store)
     }
 

@@ -1,0 +1,303 @@
+//! What the simulator must catch: the protocol with one guard broken, from outside the stages.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, WarehouseId};
+use stockbridge::domain::movement::{ErpDay, FoundMovement, Movement};
+use stockbridge::domain::order::{FeedEvent, OrderDocument};
+use stockbridge::domain::ports::{
+    Clock, FeedConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortError, PortResult,
+    ReservationState, Search, SkuInfo, StockSource, StoreStock, Storefront,
+};
+use stockbridge::domain::stock::StockLevels;
+use stockbridge::domain::time::{BootId, BootTime, Moment};
+use stockbridge::stages::settings::Settings;
+
+use super::peers::Peers;
+use super::world::Rates;
+
+macro_rules! mutants {
+    ($($name:ident = $text:literal, $what:literal;)*) => {
+        /// A broken guard, or none.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Mutant {
+            $(#[doc = $what] $name,)*
+        }
+
+        impl Mutant {
+            /// All of them, the sound protocol first.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its name on the command line.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What is broken.
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$name => $what,)* }
+            }
+        }
+    };
+}
+
+mutants! {
+    None = "none", "the protocol as it is";
+    OrphanRescued = "orphan-rescued", "a claim found at start is made available again, as a job queue does";
+    NoIntent = "no-intent", "the claim is not written before the call";
+    ErrorIsNo = "error-is-no", "an error of the server is taken for not applied";
+    Retried = "retried", "the movement call is repeated within the run";
+    RefusedIsDone = "refused-is-done", "a refusal is taken for success";
+    CommitFirst = "commit-first", "the feed is committed before its orders are durable";
+    TooLate = "too-late", "the ERP applies later than it may (breaks an assumption)";
+    NoSettle = "no-settle", "an absence is believed without waiting";
+    PartialIsAll = "partial-is-all", "a partial listing is taken for a complete one";
+    EmptyIsNone = "empty-is-none", "an empty listing is believed without a canary";
+    WallClock = "wall-clock", "deadlines are taken from the wall clock";
+    NoSendBy = "no-send-by", "a claim is sent however old it is";
+    StateOnly = "state-only", "a verdict is compared with the state and not the attempt";
+    NoConfirmation = "no-confirmation", "a stock write is not read back and repeated";
+    DoneAtOnce = "done-at-once", "a movement counts as booked whatever the reading";
+    UnknownIsBooked = "unknown-is-booked", "an unknown movement counts as booked";
+    ReturnLate = "return-late", "a reversal counts only when it is confirmed";
+    DateOfPush = "date-of-push", "the instant sent with a number is that of the push";
+    IncompleteIsAll = "incomplete-is-all", "a base that cannot be read counts as zero stock elsewhere complete";
+    JoinsLate = "joins-late", "an order joins A when its handling is confirmed, not when it is requested";
+    KeyForgotten = "key-forgotten", "gc forgets keys of settled orders at once";
+    NoHold = "no-hold", "a restored memory books without waiting for lost writes";
+    NoMark = "no-mark", "a restored memory is not recognised";
+    InflightCleared = "inflight-cleared", "an unconfirmed stock write is forgotten";
+}
+
+impl Mutant {
+    /// Finds a mutant by its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|mutant| mutant.name() == name)
+    }
+
+    /// Whether old copies of the memory are not recognised.
+    pub fn forgets_restores(self) -> bool {
+        self == Self::NoMark
+    }
+
+    /// Changes the settings.
+    pub fn settings(self, settings: &mut Settings) {
+        let protocol = &mut settings.protocol;
+        match self {
+            Self::NoSettle => protocol.movement_settle = 0,
+            Self::NoSendBy => protocol.gap = 3_600_000,
+            Self::KeyForgotten => settings.gc.settled_after = 0,
+            _ => {}
+        }
+    }
+
+    /// Changes how often what goes wrong.
+    pub fn rates(self, rates: &mut Rates) {
+        if self == Self::TooLate {
+            rates.too_late = 500;
+        }
+    }
+
+    /// Replaces a statement.
+    pub fn statement(self, sql: &str) -> Option<String> {
+        let swap = |from: &str, to: &str| sql.contains(from).then(|| sql.replace(from, to));
+        match self {
+            Self::NoIntent if sql.contains("state = 'SENDING', attempt = attempt + 1") => {
+                // The row stays as it was; the caller believes that it was claimed.
+                Some(
+                    "UPDATE attempts SET send_by = :send_by, deadline = :deadline, boot_id = :boot_id, changed_at = :now
+                     WHERE id = :id AND state = 'PLANNED' AND attempt = :attempt"
+                        .into(),
+                )
+            }
+            Self::StateOnly => swap("WHERE id = :id AND state = :from_state AND attempt = :attempt", "WHERE id = :id AND state = :from_state AND :attempt >= 0"),
+            Self::NoConfirmation => swap("inflight_until = :inflight_until, uncertain_until = :uncertain_until", "inflight_until = 0 * :inflight_until, uncertain_until = 0 * :uncertain_until"),
+            Self::DoneAtOnce => swap("ELSE a.done_seq END < :start_seq", "ELSE a.done_seq END < :start_seq + 1000000"),
+            Self::UnknownIsBooked => swap("a.operation GLOB 'S*' AND a.state = 'DONE'", "a.operation GLOB 'S*' AND a.state IN ('DONE', 'UNKNOWN', 'SENDING')")
+                .map(|sql| sql.replace("ELSE a.done_seq END < :start_seq", "ELSE coalesce(a.done_seq, 0) END < :start_seq")),
+            Self::ReturnLate => swap("a.state IN ('SENDING', 'UNKNOWN', 'QUARANTINED', 'DONE')", "a.state = 'DONE'"),
+            Self::JoinsLate => swap("o.acknowledged_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged", "o.handling_seen_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged"),
+            Self::NoHold => swap("hold_until = :hold_until, hold_boot = :hold_boot,\n    known_until", "hold_until = 0 * :hold_until, hold_boot = :hold_boot,\n    known_until"),
+            Self::InflightCleared => swap("max(uncertain_until", "min(0"),
+            _ => None,
+        }
+    }
+
+    /// Puts the mutant before the ports.
+    pub fn wrap<'a>(self, peers: &'a Peers<'a>) -> Wrapped<'a> {
+        Wrapped { mutant: self, peers }
+    }
+}
+
+/// The ports with a mutant before them.
+pub struct Wrapped<'a> {
+    mutant: Mutant,
+    peers: &'a Peers<'a>,
+}
+
+impl Storefront for Wrapped<'_> {
+    fn feed_config(&self) -> PortResult<Option<FeedConfig>> {
+        self.peers.feed_config()
+    }
+    fn install_feed(&self) -> PortResult<()> {
+        self.peers.install_feed()
+    }
+    fn read_feed(&self) -> PortResult<Option<Vec<FeedEvent>>> {
+        let events = self.peers.read_feed();
+        if let (Mutant::CommitFirst, Ok(Some(events))) = (self.mutant, &events) {
+            let handles: Vec<_> = events.iter().filter_map(|e| e.handle.clone()).collect();
+            if !handles.is_empty() {
+                self.peers.commit_feed(&handles)?;
+            }
+        }
+        events
+    }
+    fn commit_feed(&self, handles: &[String]) -> PortResult<()> {
+        if self.mutant == Mutant::CommitFirst {
+            return Ok(());
+        }
+        self.peers.commit_feed(handles)
+    }
+    fn list_orders(&self, filter: ListFilter, page: u32) -> PortResult<ListPage> {
+        self.peers.list_orders(filter, page)
+    }
+    fn order(&self, id: &OrderId) -> PortResult<Option<OrderDocument>> {
+        self.peers.order(id)
+    }
+    fn start_handling(&self, id: &OrderId, permit: &Permit<'_>) -> PortResult<()> {
+        self.peers.start_handling(id, permit)
+    }
+    fn reservation(&self, id: &str) -> PortResult<Option<ReservationState>> {
+        self.peers.reservation(id)
+    }
+    fn stock(&self, sku: &SkuId) -> PortResult<Vec<StoreStock>> {
+        self.peers.stock(sku)
+    }
+    fn set_quantity(
+        &self,
+        sku: &SkuId,
+        warehouse: &WarehouseId,
+        quantity: i64,
+        as_of: Moment,
+        permit: &Permit<'_>,
+    ) -> PortResult<()> {
+        let as_of = match self.mutant {
+            Mutant::DateOfPush => self.peers.sim.with(|world| world.now()),
+            _ => as_of,
+        };
+        self.peers.set_quantity(sku, warehouse, quantity, as_of, permit)
+    }
+    fn resolve_refs(&self, refs: &[SkuRef]) -> PortResult<BTreeMap<SkuRef, SkuId>> {
+        self.peers.resolve_refs(refs)
+    }
+    fn sku(&self, id: &SkuId) -> PortResult<Option<SkuInfo>> {
+        self.peers.sku(id)
+    }
+    fn kit_parts(&self, id: &SkuId) -> PortResult<Vec<(SkuId, u32)>> {
+        self.peers.kit_parts(id)
+    }
+    fn sku_ids(&self, page: u32) -> PortResult<Vec<SkuId>> {
+        self.peers.sku_ids(page)
+    }
+    fn warehouses(&self) -> PortResult<Vec<(WarehouseId, bool)>> {
+        self.peers.warehouses()
+    }
+    fn clock_ahead_ms(&self) -> Option<i64> {
+        self.peers.clock_ahead_ms()
+    }
+}
+
+impl StockSource for Wrapped<'_> {
+    fn code(&self, reference: &SkuRef) -> Result<ErpCode, String> {
+        self.peers.code(reference)
+    }
+    fn groups(&self, codes: &[ErpCode]) -> Vec<Vec<ErpCode>> {
+        self.peers.groups(codes)
+    }
+    fn read(&self, codes: &[ErpCode]) -> PortResult<StockLevels> {
+        let mut levels = StockSource::read(self.peers, codes)?;
+        if self.mutant == Mutant::IncompleteIsAll {
+            let bases: Vec<_> = std::mem::take(&mut levels.missing).into_keys().collect();
+            for known in levels.variants.values_mut() {
+                if let stockbridge::domain::stock::VariantLevels::Known(known) = known {
+                    for base in &bases {
+                        known.insert(base.clone(), stockbridge::domain::qty::Qty::ZERO);
+                    }
+                }
+            }
+        }
+        Ok(levels)
+    }
+    fn read_all(&self, progress: &dyn Fn(u64)) -> PortResult<StockLevels> {
+        self.peers.read_all(progress)
+    }
+}
+
+impl MovementSink for Wrapped<'_> {
+    fn check(&self, movement: &Movement) -> Result<(), String> {
+        self.peers.check(movement)
+    }
+    fn book(&self, movement: &Movement, permit: &Permit<'_>) -> PortResult<FoundMovement> {
+        let answer = self.peers.book(movement, permit);
+        match (self.mutant, answer) {
+            (Mutant::ErrorIsNo, Err(PortError::Uncertain { reason })) => {
+                Err(PortError::transient(reason))
+            }
+            (Mutant::Retried, Err(PortError::Uncertain { .. })) => self.peers.book(movement, permit),
+            (Mutant::RefusedIsDone, Err(PortError::Rejected { .. })) => {
+                let lines = movement.lines.iter();
+                Ok(FoundMovement {
+                    id: "refused".into(),
+                    number: Some("1".into()),
+                    direction: Some(movement.operation.direction),
+                    base: None,
+                    note: movement.marker(),
+                    reference: movement.key.to_string(),
+                    lines: Some(
+                        lines
+                            .map(|(c, n)| (c.clone(), stockbridge::domain::qty::Qty::whole(i64::from(*n))))
+                            .collect(),
+                    ),
+                    day: None,
+                    created: None,
+                })
+            }
+            (_, answer) => answer,
+        }
+    }
+    fn find(&self, base: &BaseCode, search: &Search) -> PortResult<Listing> {
+        Ok(match (self.mutant, self.peers.find(base, search)?) {
+            (Mutant::PartialIsAll, Listing::Inconclusive(_)) => Listing::Complete(vec![]),
+            (Mutant::EmptyIsNone, Listing::Complete(rows)) if rows.is_empty() => {
+                // The canary is answered from memory, so to say: nothing is ever missed.
+                Listing::Complete(rows)
+            }
+            (_, listing) => listing,
+        })
+    }
+    fn days(&self, sent: Moment) -> Vec<ErpDay> {
+        self.peers.days(sent)
+    }
+}
+
+impl Clock for Wrapped<'_> {
+    fn now(&self) -> Moment {
+        self.peers.now()
+    }
+    fn boot(&self) -> BootTime {
+        match self.mutant {
+            Mutant::WallClock => BootTime(self.peers.now().0),
+            _ => self.peers.boot(),
+        }
+    }
+    fn boot_id(&self) -> BootId {
+        match self.mutant {
+            Mutant::WallClock => BootId("one".into()),
+            _ => self.peers.boot_id(),
+        }
+    }
+    fn sleep(&self, duration: Duration) {
+        self.peers.sleep(duration);
+    }
+}

@@ -1,0 +1,220 @@
+//! One simulated process: opens the state, runs stages, may die at any point.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use stockbridge::domain::effect::EffectKind;
+use stockbridge::domain::ports::{Clock, MovementSink, StockSource, Storefront};
+use stockbridge::domain::time::Moment;
+use stockbridge::stages::context::{Ask, Context};
+use stockbridge::stages::runner::{Ending, Stage, run_stage};
+use stockbridge::stages::settings::Settings;
+use stockbridge::store::instance::{Here, Mark};
+use stockbridge::store::watch::Watch;
+use stockbridge::store::{Identity, OpenOptions, Store};
+
+use super::mutants::Mutant;
+use super::peers::{Peers, SimLocks};
+use super::world::{Death, Sim};
+
+/// What every process of a history shares.
+pub struct Setup {
+    /// The world.
+    pub sim: Arc<Sim>,
+    /// What the configuration says.
+    pub settings: Settings,
+    /// What is broken on purpose.
+    pub mutant: Mutant,
+    /// The name of the state database, which a restore changes.
+    pub database: Mutex<String>,
+}
+
+/// Opens a connection to a shared database in memory.
+pub fn connect(name: &str) -> Connection {
+    let uri = format!("file:/{name}?vfs=memdb");
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(uri, flags).unwrap();
+    // A busy database is another process at its commit, which is over when the baton comes.
+    conn.busy_timeout(Duration::from_millis(200)).unwrap();
+    conn
+}
+
+struct Points {
+    sim: Arc<Sim>,
+    pid: usize,
+    mutant: Mutant,
+}
+
+impl Watch for Points {
+    fn before_commit(&self) {
+        self.sim.inner_point(self.pid, "before a commit");
+    }
+
+    fn after_commit(&self) {
+        self.sim.point(self.pid, "after a commit");
+    }
+
+    fn fired(&self, row: &str, kind: EffectKind) {
+        self.sim.with(|world| {
+            let row = match (row, kind) {
+                ("T15", EffectKind::Handling) => "T15 (handling)",
+                (row, _) => row,
+            };
+            world.note(&format!("p{} {row}", self.pid));
+            *world.fired.entry(row.to_owned()).or_insert(0) += 1;
+        });
+    }
+
+    fn statement(&self, sql: &str) -> Option<String> {
+        self.mutant.statement(sql)
+    }
+}
+
+/// Opens the state as a process does.
+pub fn open(setup: &Setup, pid: usize) -> Store {
+    let name = setup.database.lock().unwrap().clone();
+    let options = OpenOptions {
+        path: name.clone().into(),
+        wal: false,
+        identity: Identity {
+            account: setup.settings.account.clone(),
+            erp: "dragonfish WOO".into(),
+        },
+        instance_id: "simulated".into(),
+        machine: None,
+        now: setup.sim.with(|world| Moment(world.t + world.skew)),
+    };
+    let watch = Points {
+        sim: Arc::clone(&setup.sim),
+        pid,
+        mutant: setup.mutant,
+    };
+    Store::watched_over(connect(&name), &options, Box::new(watch)).unwrap()
+}
+
+/// Runs some stages as one process; the endings of those that ended, `None` when it died.
+pub fn run(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Option<Vec<(Stage, Ending)>> {
+    setup.sim.begin(pid);
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| work(setup, pid, stages, ask)));
+    let ended = match ended {
+        Ok(ended) => Some(ended),
+        Err(payload) if payload.is::<Death>() => None,
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| payload.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            let what = format!("a panic: {}", text.unwrap_or_default());
+            setup.sim.with(|world| world.violate(&what));
+            None
+        }
+    };
+    setup.sim.end(pid);
+    ended
+}
+
+fn work(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Vec<(Stage, Ending)> {
+    let sim = &setup.sim;
+    let mark = sim.with(|world| world.mark.clone());
+    let store = open(setup, pid);
+    if setup.mutant == Mutant::OrphanRescued {
+        rescue(setup);
+    }
+    let protocol = &setup.settings.protocol;
+    let lookup = connect(&setup.database.lock().unwrap().clone());
+    let lookup = Mutex::new(lookup);
+    let durable = |order: &str| {
+        let sql = "SELECT count(*) FROM orders WHERE order_id = ?1";
+        let known: i64 = lookup
+            .lock()
+            .unwrap()
+            .query_row(sql, [order], |row| row.get(0))
+            .unwrap_or(1);
+        known > 0
+    };
+    let peers = Peers {
+        sim,
+        pid,
+        limits: (
+            protocol.movement_limit,
+            protocol.movement_settle.max(300_000),
+            protocol.stock_limit,
+            protocol.stock_settle.max(60_000),
+        ),
+        counted: setup.settings.warehouses[0].counted.clone(),
+        durable: &durable,
+        ahead: Mutex::new(None),
+        mark: Mutex::new(None),
+    };
+    let here = Here {
+        machine: None,
+        now: peers.now(),
+        boot: peers.boot(),
+        boot_id: peers.boot_id(),
+        hold_ms: protocol.longest_write(),
+    };
+    if !setup.mutant.forgets_restores() {
+        store.recognise(mark.as_ref(), &here).unwrap();
+    }
+    let instance = store.instance().unwrap();
+    *peers.mark.lock().unwrap() = Some(Mark {
+        instance: instance.id,
+        generation: instance.generation,
+        seq: 0,
+    });
+    let locks = SimLocks {
+        sim: Arc::clone(sim),
+        pid,
+    };
+    let wrapped = setup.mutant.wrap(&peers);
+    let (storefront, stock, movements): (&dyn Storefront, &dyn StockSource, &dyn MovementSink) =
+        (&wrapped, &wrapped, &wrapped);
+    let stop = AtomicBool::new(false);
+    let ctx = Context {
+        store: &store,
+        storefront,
+        stock,
+        movements,
+        notifier: &peers,
+        clock: &wrapped,
+        rng: &peers,
+        locks: &locks,
+        water: &peers,
+        settings: &setup.settings,
+        ask,
+        now: peers.now(),
+        deadline: peers.boot().plus_ms(50_000),
+        stop: &stop,
+        progress: &|_, _| {},
+    };
+    stages
+        .iter()
+        .map(|stage| {
+            let outcome = run_stage(&ctx, *stage, "run", &|_| 0);
+            sim.with(|world| {
+                world.note(&format!("p{pid} {} ends {:?}", stage.as_str(), outcome.ending));
+                if world.trace.is_some() {
+                    for line in &outcome.report.lines {
+                        world.note(&format!("p{pid}   {line}"));
+                    }
+                }
+                if outcome.ending == Ending::Broken {
+                    let message = outcome.message.clone().unwrap_or_default();
+                    world.violate(&format!("{} broke: {message}", stage.as_str()));
+                }
+            });
+            (*stage, outcome.ending)
+        })
+        .collect()
+}
+
+/// What a job queue does with a stuck job: makes it available again.
+fn rescue(setup: &Setup) {
+    let conn = connect(&setup.database.lock().unwrap().clone());
+    let sql = "UPDATE attempts SET state = 'PLANNED' WHERE state = 'SENDING' AND kind = 'movement'";
+    let _ = conn.execute(sql, []);
+}

@@ -1,0 +1,355 @@
+//! What all simulated processes share: true time, the peers, chance, the baton, and the log of what happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use stockbridge::domain::ids::{BaseCode, OrderId, SkuId, WarehouseId};
+use stockbridge::domain::time::Moment;
+use stockbridge::sandbox::dragonfish::model::{DragonfishModel, Draft};
+use stockbridge::sandbox::vtex::model::VtexModel;
+use stockbridge::store::instance::Mark;
+
+/// Chances, in thousandths.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rates {
+    /// A process dies at a point.
+    pub death: u64,
+    /// A movement call goes wrong.
+    pub book: u64,
+    /// A read goes wrong.
+    pub read: u64,
+    /// A stock write or a start of handling goes wrong.
+    pub write: u64,
+    /// A notice goes wrong.
+    pub mail: u64,
+    /// Of a movement's faults: it takes effect later than it may (breaks an assumption; must be detected).
+    pub too_late: u64,
+    /// Two processes run at once.
+    pub overlap: bool,
+    /// Locks hold nobody back.
+    pub lock_broken: bool,
+    /// The wall clock jumps.
+    pub jumps: bool,
+    /// The machine restarts.
+    pub reboots: bool,
+    /// Backups are put back.
+    pub restores: bool,
+}
+
+/// A write that takes effect after its call was given up.
+#[derive(Debug, Clone)]
+pub enum Late {
+    /// A movement.
+    Book(BaseCode, Draft),
+    /// A start of handling.
+    Handle(OrderId),
+    /// A stock write.
+    Set(SkuId, WarehouseId, i64, Moment),
+}
+
+/// A notice that arrived.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    /// Its key.
+    pub key: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The order it is about.
+    pub order: Option<OrderId>,
+    /// Whether it says that it may be a second one.
+    pub marked: bool,
+}
+
+/// Everything outside the processes.
+pub struct World {
+    /// True time, in milliseconds; the peers' clock.
+    pub t: i64,
+    /// Which boot this is.
+    pub boot: u32,
+    /// When it began.
+    pub boot_at: i64,
+    /// How far the wall clock is ahead of true time.
+    pub skew: i64,
+    /// The web store.
+    pub vtex: VtexModel,
+    /// The ERP.
+    pub erp: DragonfishModel,
+    /// Chance.
+    pub rng: fastrand::Rng,
+    /// How often what goes wrong.
+    pub rates: Rates,
+    /// Whether anything goes wrong now.
+    pub faults_on: bool,
+    /// Writes under way without a caller.
+    pub late: Vec<(i64, Late)>,
+    /// From when a movement is listed, by number.
+    pub listed_from: BTreeMap<i64, i64>,
+    /// Until when the ERP's listings show nothing at all.
+    pub blind_until: i64,
+    /// Who holds which lock.
+    pub locks: BTreeMap<String, usize>,
+    /// The mark beside the state file.
+    pub mark: Option<Mark>,
+    /// What people received.
+    pub mails: Vec<Mail>,
+    /// How often each row of the transition table was taken.
+    pub fired: BTreeMap<String, u64>,
+    /// Deaths so far.
+    pub deaths: u64,
+    /// Faults so far.
+    pub faults: u64,
+    /// What must not have happened.
+    pub violations: Vec<String>,
+    /// What happened, when it is to be shown.
+    pub trace: Option<Vec<String>>,
+    /// Which process may go on.
+    pub turn: usize,
+    /// Processes that run.
+    pub alive: BTreeSet<usize>,
+    /// All processes die at their next point.
+    pub rebooting: bool,
+    /// Stock writes and starts of handling under way.
+    pub writing: BTreeMap<usize, &'static str>,
+    /// Copies on the wire per claim: key and attempt.
+    pub copies: BTreeMap<(String, i64), u32>,
+    /// The instants at which each SKU's truth changed, for judging a push.
+    pub truths: BTreeMap<SkuId, Vec<(i64, i64)>>,
+    /// SKUs whose truth a push cannot know: a person acted on an order that poll never saw.
+    pub unjudged: BTreeSet<SkuId>,
+    hash: DefaultHasher,
+    limit: u64,
+    points: u64,
+}
+
+/// A process died: unwinds to its top.
+pub struct Death;
+
+/// The world behind its lock, and the baton.
+pub struct Sim {
+    world: Mutex<World>,
+    turn: Condvar,
+}
+
+/// Points in one history, against one that never ends.
+const MOST_POINTS: u64 = 400_000;
+
+impl World {
+    /// Begins a world.
+    pub fn new(seed: u64, vtex: VtexModel, erp: DragonfishModel, rates: Rates, trace: bool) -> Self {
+        Self {
+            t: 1_790_000_000_000,
+            boot: 1,
+            boot_at: 1_789_999_000_000,
+            skew: 0,
+            vtex,
+            erp,
+            rng: fastrand::Rng::with_seed(seed),
+            rates,
+            faults_on: true,
+            late: vec![],
+            listed_from: BTreeMap::new(),
+            blind_until: 0,
+            locks: BTreeMap::new(),
+            mark: None,
+            mails: vec![],
+            fired: BTreeMap::new(),
+            deaths: 0,
+            faults: 0,
+            violations: vec![],
+            trace: trace.then(Vec::new),
+            turn: 0,
+            alive: BTreeSet::new(),
+            rebooting: false,
+            writing: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            truths: BTreeMap::new(),
+            unjudged: BTreeSet::new(),
+            hash: DefaultHasher::new(),
+            limit: MOST_POINTS,
+            points: 0,
+        }
+    }
+
+    /// Draws with a chance in thousandths, never without faults.
+    pub fn chance(&mut self, thousandths: u64) -> bool {
+        self.rng.u64(0..1000) < thousandths
+    }
+
+    /// True time as the peers tell it.
+    pub fn now(&self) -> Moment {
+        Moment(self.t)
+    }
+
+    /// Writes down what happened.
+    pub fn note(&mut self, what: &str) {
+        (self.t, what).hash(&mut self.hash);
+        let line = format!("{:>9} {what}", self.t - 1_790_000_000_000);
+        if let Some(trace) = &mut self.trace {
+            trace.push(line);
+        }
+    }
+
+    /// The hash of all that happened.
+    pub fn trace_hash(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    /// Lets time pass, and late writes take effect.
+    pub fn advance(&mut self, ms: i64) {
+        self.t += ms;
+        loop {
+            let due = self.late.iter().enumerate().filter(|(_, (at, _))| *at <= self.t);
+            let Some((i, _)) = due.min_by_key(|(i, (at, _))| (*at, *i)) else {
+                break;
+            };
+            let (at, late) = self.late.remove(i);
+            self.note(&format!("late write of {at} takes effect: {late:?}"));
+            match late {
+                Late::Book(base, draft) => {
+                    self.enter(&base, draft);
+                }
+                Late::Handle(id) => {
+                    let now = self.now();
+                    let _ = self.vtex.start_handling(&id, now);
+                }
+                Late::Set(sku, warehouse, quantity, as_of) => {
+                    self.vtex.set_quantity(&sku, &warehouse, quantity, as_of);
+                }
+            }
+        }
+        let now = self.now();
+        self.vtex.tick(now);
+    }
+
+    /// Enters a movement in the ERP; the same key twice is the one thing that must never happen.
+    pub fn enter(
+        &mut self,
+        base: &BaseCode,
+        draft: Draft,
+    ) -> stockbridge::sandbox::dragonfish::model::Movement {
+        let key = draft.reference.clone();
+        let twice = self.erp.movements.iter().any(|m| !m.annulled && m.reference == key);
+        if twice && key.starts_with("V1") {
+            self.violate(&format!("I1: {key} is booked twice"));
+        }
+        let now = self.now();
+        let movement = self.erp.enter(base, draft, now);
+        let lag = if self.faults_on && self.chance(100) {
+            self.rng.i64(0..120_000)
+        } else {
+            0
+        };
+        self.listed_from.insert(movement.number, self.t + lag);
+        movement
+    }
+
+    /// Records what must not have happened.
+    pub fn violate(&mut self, what: &str) {
+        self.note(&format!("VIOLATION {what}"));
+        if self.violations.len() < 10 {
+            self.violations.push(what.to_owned());
+        }
+    }
+}
+
+impl Sim {
+    /// Puts a world behind its lock.
+    pub fn new(world: World) -> Self {
+        Self {
+            world: Mutex::new(world),
+            turn: Condvar::new(),
+        }
+    }
+
+    /// Looks at the world, or changes it.
+    pub fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the history and hands out the world.
+    pub fn into_world(self) -> World {
+        self.world.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A point at which the process may die, pause, or hand over.
+    pub fn point(&self, pid: usize, what: &str) {
+        let mut world = self.lock();
+        world.points += 1;
+        world.note(&format!("p{pid} {what}"));
+        let pause = match world.rng.u32(0..2000) {
+            0 => world.rng.i64(10_000..700_000),
+            1..=9 => world.rng.i64(1_000..12_000),
+            _ => world.rng.i64(1..60),
+        };
+        let pause = if world.faults_on { pause } else { pause.min(60) };
+        world.advance(pause);
+        super::history::nature(&mut world);
+        let death = world.rates.death;
+        if world.points > world.limit {
+            world.violate("I17: the history does not end");
+            world.limit = u64::MAX;
+            world.rebooting = true;
+        }
+        if world.rebooting || (world.faults_on && world.chance(death)) {
+            self.die(world, pid, what);
+        }
+        let others: Vec<usize> = world.alive.iter().copied().filter(|p| *p != pid).collect();
+        if !others.is_empty() && world.rng.bool() {
+            world.turn = others[world.rng.usize(0..others.len())];
+            self.turn.notify_all();
+            while world.turn != pid {
+                world = self.turn.wait(world).unwrap_or_else(PoisonError::into_inner);
+            }
+            if world.rebooting {
+                self.die(world, pid, what);
+            }
+        }
+    }
+
+    /// A point within a transaction: the process may die, nobody else goes on.
+    pub fn inner_point(&self, pid: usize, what: &str) {
+        let mut world = self.lock();
+        let death = world.rates.death;
+        if world.faults_on && world.chance(death) {
+            self.die(world, pid, what);
+        }
+    }
+
+    /// Ends the process here, with the baton in hand until it has unwound.
+    pub fn die(&self, mut world: MutexGuard<'_, World>, pid: usize, what: &str) -> ! {
+        world.deaths += 1;
+        world.note(&format!("p{pid} dies at {what}"));
+        drop(world);
+        std::panic::resume_unwind(Box::new(Death));
+    }
+
+    /// Kills the process that asks, by the chance of death.
+    pub fn maybe_die(&self, pid: usize, what: &str) {
+        self.inner_point(pid, what);
+    }
+
+    /// Waits for the baton at the beginning of a process.
+    pub fn begin(&self, pid: usize) {
+        let mut world = self.lock();
+        while world.turn != pid {
+            world = self.turn.wait(world).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Hands the baton on at the end of a process, and frees its locks.
+    pub fn end(&self, pid: usize) {
+        let mut world = self.lock();
+        world.alive.remove(&pid);
+        world.writing.remove(&pid);
+        world.locks.retain(|_, holder| *holder != pid);
+        if let Some(next) = world.alive.first().copied() {
+            world.turn = next;
+        }
+        self.turn.notify_all();
+    }
+}

@@ -30,8 +30,8 @@ use sim::mutants::Mutant;
 
 /// Every row of the transition tables; each must be taken somewhere.
 const ROWS: [&str; 25] = [
-    "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15", "H1", "H2", "H3", "H4",
-    "H5", "H6", "H7", "H8", "H9", "H10",
+    "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15",
+    "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10",
 ];
 
 struct Asked {
@@ -67,7 +67,8 @@ fn asked() -> Result<Asked, String> {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
-        let seeds = |text: String| range(&text).ok_or(format!("{text:?} is not written like 0..100"));
+        let seeds =
+            |text: String| range(&text).ok_or(format!("{text:?} is not written like 0..100"));
         match arg.as_str() {
             "--seeds" => asked.seeds = seeds(value()?)?,
             "--seed" => {
@@ -83,7 +84,11 @@ fn asked() -> Result<Asked, String> {
             "--guards" => asked.guards = value()? != "off",
             "--jobs" => asked.jobs = value()?.parse().map_err(|_| "--jobs needs a number")?,
             "--trace" => asked.trace = true,
-            other => return Err(format!("{other} is not known; see the head of examples/simulate.rs")),
+            other => {
+                return Err(format!(
+                    "{other} is not known; see the head of examples/simulate.rs"
+                ));
+            }
         }
     }
     Ok(asked)
@@ -110,7 +115,11 @@ fn main() -> ExitCode {
         Mode::Mutants => mutants(&asked),
         Mode::Twice => twice(&asked),
     };
-    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Plays every seed on some threads; stops at what `each` calls the end.
@@ -170,10 +179,16 @@ fn histories(asked: &Asked) -> bool {
     let seconds = began.elapsed().as_secs().max(1);
     for (seed, outcome) in &sums.failed {
         let name = asked.mutant.name();
-        println!("seed {seed} failed on {}: {}", commit(), outcome.violations.join("; "));
+        println!(
+            "seed {seed} failed on {}: {}",
+            commit(),
+            outcome.violations.join("; ")
+        );
         println!("  {:?}", outcome.rates);
         let guards = if asked.guards { "" } else { " --guards off" };
-        println!("  cargo run --release --example simulate -- --seed {seed} --mutant {name}{guards} --trace");
+        println!(
+            "  cargo run --release --example simulate -- --seed {seed} --mutant {name}{guards} --trace"
+        );
     }
     let mean = |n: u64| n / sums.histories.max(1);
     println!(
@@ -190,8 +205,14 @@ fn histories(asked: &Asked) -> bool {
         sums.histories / seconds,
     );
     let row = |row: &&str| format!("{row} {}", sums.fired.get(*row).unwrap_or(&0));
-    println!("transitions: {}", ROWS.iter().map(|r| row(&r)).collect::<Vec<_>>().join(", "));
-    let never: Vec<_> = ROWS.iter().filter(|row| !sums.fired.contains_key(**row)).collect();
+    println!(
+        "transitions: {}",
+        ROWS.iter().map(|r| row(&r)).collect::<Vec<_>>().join(", ")
+    );
+    let never: Vec<_> = ROWS
+        .iter()
+        .filter(|row| !sums.fired.contains_key(**row))
+        .collect();
     if sums.histories >= 1000 && !never.is_empty() {
         println!("never taken: {never:?}");
         return false;
@@ -200,7 +221,9 @@ fn histories(asked: &Asked) -> bool {
 }
 
 fn commit() -> String {
-    let head = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let head = std::process::Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output();
     let head = head.ok().and_then(|out| String::from_utf8(out.stdout).ok());
     head.map_or_else(|| "an unknown commit".into(), |text| text.trim().to_owned())
 }
@@ -208,7 +231,10 @@ fn commit() -> String {
 /// How many histories each mutant survives, with the other guards on and off.
 fn mutants(asked: &Asked) -> bool {
     let mut held = true;
-    println!("{:<20} {:>10} {:>10}  what is broken", "mutant", "guards on", "off");
+    println!(
+        "{:<20} {:>10} {:>10}  what is broken",
+        "mutant", "guards on", "off"
+    );
     for mutant in Mutant::ALL.iter().copied().filter(|m| *m != Mutant::None) {
         let first = |guards: bool| {
             let killed = Mutex::new(None);
@@ -223,8 +249,16 @@ fn mutants(asked: &Asked) -> bool {
             killed.into_inner().unwrap()
         };
         let (on, off) = (first(true), first(false));
-        let show = |seed: Option<u64>| seed.map_or_else(|| "survives".into(), |seed| format!("seed {seed}"));
-        println!("{:<20} {:>10} {:>10}  {}", mutant.name(), show(on), show(off), mutant.what());
+        let show = |seed: Option<u64>| {
+            seed.map_or_else(|| "survives".into(), |seed| format!("seed {seed}"))
+        };
+        println!(
+            "{:<20} {:>10} {:>10}  {}",
+            mutant.name(),
+            show(on),
+            show(off),
+            mutant.what()
+        );
         held &= on.is_some() || off.is_some();
     }
     held
@@ -241,6 +275,9 @@ fn twice(asked: &Asked) -> bool {
     });
     let differing = differing.into_inner().unwrap();
     let seeds = asked.seeds.end - asked.seeds.start;
-    println!("{seeds} seeds played twice, {} differed {differing:?}", differing.len());
+    println!(
+        "{seeds} seeds played twice, {} differed {differing:?}",
+        differing.len()
+    );
     differing.is_empty()
 }

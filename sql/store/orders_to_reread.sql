@@ -3,4 +3,4 @@ SELECT order_id, status, stage, created_at, last_change, complete, workflow_in_e
        delivery_date, pickup_point, reservations, problems, found_by, seen_at, read_at, fact_seq, taken_at, reserved_at,
        booked_at, acknowledged_at, handling_seen_at, reservation_gone_at, invoiced_at, canceled_at, settled_at, parked_at,
        parked_reason, stuck_since, replan, not_before, booked_before, searched_generation
-FROM orders WHERE settled_at IS NULL AND read_at < :before ORDER BY read_at LIMIT :limit
+FROM orders WHERE settled_at IS NULL AND (read_at < :before OR read_at > :now) ORDER BY read_at LIMIT :limit

@@ -2,7 +2,7 @@
 //!
 //! An order placed before the copy came back may have been booked in the lost time. Before anything is planned for it,
 //! the ERP is searched: every movement whose key is one of this order's is taken in as confirmed, so that only the
-//! difference is planned.
+//! difference is planned. One that this memory remembers as planned was sent since, and counts as confirmed too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,13 +66,19 @@ pub fn adopt(ctx: &Context<'_>, order: &OrderRow, report: &mut Report) -> StageR
     }
     ctx.store.write(|tx| {
         for (movement, shares, found) in &lost {
-            let id = tx.plan_movement(movement, shares, ctx.now)?;
-            let Some(effect) = tx.effect(id)? else {
+            // One that was planned already was sent in the lost time; a new one is taken in as it stands.
+            let known = tx.attempts_of(&order.id)?;
+            let known = known.into_iter().find(|e| e.key == movement.key.as_str());
+            let effect = match known {
+                Some(effect) => Some(effect),
+                None => tx.effect(tx.plan_movement(movement, shares, ctx.now)?)?,
+            };
+            let Some(effect) = effect.filter(|e| e.state == EffectState::Planned) else {
                 continue;
             };
             tx.shift("T2", &effect, EffectState::Done, ctx.now)?;
             let seq = tx.next_seq()?;
-            tx.set_done(id, found, Some("found after a restore"), seq)?;
+            tx.set_done(effect.id, found, Some("found after a restore"), seq)?;
             let number = found.number.as_deref().unwrap_or(&found.id);
             let detail = format!("{} as movement {number}", movement.key);
             tx.audit(
@@ -105,7 +111,8 @@ fn lost_of(
         let Some((operation, key)) = own(&ctx.settings.account, base, &order.id, &row) else {
             continue;
         };
-        if effects.iter().any(|e| e.key == key.as_str()) {
+        let known = effects.iter().find(|e| e.key == key.as_str());
+        if known.is_some_and(|e| e.state != EffectState::Planned) {
             continue;
         }
         let number = row.number.clone().unwrap_or_else(|| row.id.clone());

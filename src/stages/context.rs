@@ -16,7 +16,7 @@ use crate::stages::report::{Halt, StageResult};
 use crate::stages::settings::Settings;
 use crate::store::instance::Instance;
 use crate::store::orders::OrderRow;
-use crate::store::{Store, StoreError, StoreResult, Tx};
+use crate::store::{Due, Store, StoreError, StoreResult, Tx};
 
 /// What a stage may touch.
 pub struct Context<'a> {
@@ -81,6 +81,9 @@ const CLOCK_AHEAD: &str = "clock_ahead";
 /// How much later the storefront's clock may stand than its last `Date` tells.
 const DATE_MARGIN_MS: i64 = 2000;
 
+/// The longest time that anything is made to wait, but for a longer backoff in the configuration.
+const LONGEST_WAIT_MS: i64 = 3_600_000;
+
 /// How far the storefront's clock and ours may stand apart beyond what is known.
 const CLOCKS_APART_MS: i64 = 10 * 60_000;
 
@@ -93,12 +96,16 @@ impl Context<'_> {
         self.ask.orders.is_empty() || self.ask.orders.contains(id)
     }
 
-    /// Returns the instant before which an item is not tried again; with `--force` every item may be.
-    pub fn backoff_horizon(&self) -> Moment {
-        if self.ask.force {
-            Moment(i64::MAX)
-        } else {
-            self.now
+    /// Returns which items may be tried again; with `--force` every item may be.
+    pub fn due(&self) -> Due {
+        let longest = self.settings.protocol.backoff_cap.max(LONGEST_WAIT_MS);
+        Due {
+            by: if self.ask.force {
+                Moment(i64::MAX)
+            } else {
+                self.now
+            },
+            absurd: self.now.plus_ms(longest),
         }
     }
 

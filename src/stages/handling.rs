@@ -22,7 +22,7 @@ pub fn run(ctx: &Context<'_>, pace: &Pace<'_>, report: &mut Report) -> StageResu
         if !open || !ctx.wants(&effect.order) {
             continue;
         }
-        if effect.not_before > ctx.backoff_horizon() || !pace.next() {
+        if !ctx.due().has(effect.not_before) || !pace.next() {
             report.waiting += 1;
             continue;
         }
@@ -107,9 +107,7 @@ fn send(ctx: &Context<'_>, effect: &Effect, order: &OrderRow, report: &mut Repor
     })?;
     let Some(seq) = claimed else { return Ok(()) };
     ctx.mark(seq)?;
-    let Some(row) = ctx.store.effect(effect.id)? else {
-        return Ok(());
-    };
+    let row = effect.claimed();
     let permit = ctx.permit(send_by);
     let answer = permit
         .check()

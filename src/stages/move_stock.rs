@@ -272,10 +272,10 @@ fn absent(
 
 /// T2–T7, T12: looks before it sends, claims, sends, records.
 fn book_planned(ctx: &Context<'_>, pace: &Pace<'_>, report: &mut Report) -> StageResult {
-    let horizon = ctx.backoff_horizon();
+    let due = ctx.due();
     let (ready, later): (Vec<_>, Vec<_>) = open_movements(ctx, EffectState::Planned)?
         .into_iter()
-        .partition(|effect| effect.not_before <= horizon);
+        .partition(|effect| due.has(effect.not_before));
     for effect in later {
         report.wait(
             effect.order.as_str(),
@@ -429,9 +429,7 @@ fn send(
         .write(|tx| tx.claim(effect, send_by, deadline, &boot_id, ctx.now))?;
     let Some(seq) = claimed else { return Ok(()) };
     ctx.mark(seq)?;
-    let Some(claimed) = ctx.store.effect(effect.id)? else {
-        return Ok(());
-    };
+    let claimed = effect.claimed();
     let permit = ctx.permit(send_by);
     let answer = permit
         .check()

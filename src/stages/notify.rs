@@ -15,7 +15,7 @@ pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
         let Some(row) = ready(ctx, row, report)? else {
             continue;
         };
-        if row.not_before > ctx.backoff_horizon() {
+        if !ctx.due().has(row.not_before) {
             report.waiting += 1;
             continue;
         }

@@ -488,11 +488,11 @@ impl Poll<'_> {
     /// Reads open orders again that were not read for long: the list cannot be filtered by change.
     fn reread(&self, report: &mut Report) -> StageResult {
         let poll = &self.ctx.settings.poll;
-        for order in self
-            .ctx
-            .store
-            .orders_to_reread(self.ctx.now.plus_ms(-poll.reread_every), BATCH)?
-        {
+        for order in self.ctx.store.orders_to_reread(
+            self.ctx.now.plus_ms(-poll.reread_every),
+            self.ctx.now,
+            BATCH,
+        )? {
             if !self.pace.next() {
                 return Ok(());
             }
@@ -565,7 +565,7 @@ impl Poll<'_> {
         let stale = self
             .ctx
             .store
-            .skus_to_reread(now.plus_ms(-every), SKUS_A_RUN)?;
+            .skus_to_reread(now.plus_ms(-every), now, SKUS_A_RUN)?;
         let chunks = stale.chunks(self.ctx.settings.workers.max(1) * 4);
         for chunk in chunks {
             if !self.pace.next() {

@@ -78,10 +78,7 @@ impl<'a> Push<'a> {
         if self.ctx.ask.all {
             return self.everything(report);
         }
-        let mut due = self
-            .ctx
-            .store
-            .pushes_due(self.ctx.backoff_horizon(), BATCH)?;
+        let mut due = self.ctx.store.pushes_due(self.ctx.due(), BATCH)?;
         if !self.ctx.ask.orders.is_empty() {
             let mut wanted = BTreeSet::new();
             for order in &self.ctx.ask.orders {

@@ -12,6 +12,7 @@ use crate::domain::movement::{
 };
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::ports::{Listing, Search};
+use crate::domain::time::Moment;
 use crate::stages::context::{BATCH, Context, distinct, in_parallel};
 use crate::stages::listing;
 use crate::stages::report::{Report, StageResult};
@@ -221,7 +222,9 @@ pub struct Drift {
 /// Reads back the numbers that were not looked at for a day, some in each run; what drifted is published anew.
 pub fn read_back_daily(ctx: &Context<'_>, report: &mut Report) -> StageResult {
     let before = ctx.now.plus_ms(-EVERY_MS);
-    let rows = ctx.store.pushes_to_read_back(before, READ_BACK_A_RUN)?;
+    let rows = ctx
+        .store
+        .pushes_to_read_back(before, ctx.now, READ_BACK_A_RUN)?;
     let drifts = drifted(ctx, &rows, report)?;
     publish_anew(ctx, &rows, &drifts, report)
 }
@@ -315,7 +318,7 @@ pub fn everything(
     }
     let rows = ctx
         .store
-        .pushes_to_read_back(ctx.now.plus_ms(1), u32::MAX)?;
+        .pushes_to_read_back(Moment(i64::MAX), ctx.now, u32::MAX)?;
     for chunk in rows.chunks(200) {
         let held = drifted(ctx, chunk, report)?;
         for (row, held) in chunk.iter().zip(&held) {

@@ -26,7 +26,7 @@ const PICKS_LAST_MS: i64 = 24 * 3_600_000;
 pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
     let pace = Pace::new(ctx);
     let mut levels = Levels::new();
-    for order in ctx.store.orders_to_replan(ctx.backoff_horizon(), BATCH)? {
+    for order in ctx.store.orders_to_replan(ctx.due(), BATCH)? {
         if !ctx.wants(&order.id) {
             continue;
         }
@@ -56,7 +56,7 @@ fn remind(ctx: &Context<'_>, order: &OrderRow, reason: &str) -> StageResult {
         .store
         .outbox_last(NoticeKind::Parked, order.id.as_str())?;
     let age = last.map_or(i64::MAX, |last| ctx.now.ms_since(last.created_at));
-    if age >= ctx.settings.notices.digest_every {
+    if !(0..ctx.settings.notices.digest_every).contains(&age) {
         let body = parked_notice(order, reason);
         ctx.store
             .write(|tx| ctx.notify(tx, NoticeKind::Parked, order.id.as_str(), &body))?;

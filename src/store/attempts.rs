@@ -104,6 +104,16 @@ impl Effect {
             .map_err(|err| StoreError::Broken(format!("movement {}: {err}", self.key)))
     }
 
+    /// Returns the effect as a claim leaves it. Only its owner may answer for it, so it is not read again: by then
+    /// another process may have taken it for an orphan.
+    pub fn claimed(&self) -> Self {
+        Self {
+            state: EffectState::Sending,
+            attempt: self.attempt + 1,
+            ..self.clone()
+        }
+    }
+
     /// Tells whether the movement takes goods out.
     pub fn is_outgoing(&self) -> bool {
         self.kind == EffectKind::Movement && self.operation.starts_with('S')

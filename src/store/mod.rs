@@ -86,6 +86,22 @@ pub struct Store {
     watch: Option<Box<dyn watch::Watch>>,
 }
 
+/// Which items may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// What waits until this instant, or an earlier one.
+    pub by: Moment,
+    /// What waits longer than anything is made to wait: the clock stood wrong when that was written.
+    pub absurd: Moment,
+}
+
+impl Due {
+    /// Tells whether an item that waits until `not_before` may be tried.
+    pub fn has(self, not_before: Moment) -> bool {
+        not_before <= self.by || not_before > self.absurd
+    }
+}
+
 /// Proof that a write transaction is open; reads through it see its own writes.
 pub struct Tx<'a> {
     store: &'a Store,

@@ -8,7 +8,9 @@ use crate::domain::ids::{OrderId, Seq, SkuId, WarehouseId};
 use crate::domain::order::{OrderDocument, OrderFacts, OrderStage, OrderState, need, state_of};
 use crate::domain::stock::OrderTerm;
 use crate::domain::time::Moment;
-use crate::store::{Store, StoreError, StoreResult, Tx, json_as, moment, parsed, text_as, to_json};
+use crate::store::{
+    Due, Store, StoreError, StoreResult, Tx, json_as, moment, parsed, text_as, to_json,
+};
 
 /// An order as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,21 +200,26 @@ impl Store {
     }
 
     /// Lists orders that `reserve` must look at.
-    pub fn orders_to_replan(&self, now: Moment, limit: u32) -> StoreResult<Vec<OrderRow>> {
+    pub fn orders_to_replan(&self, due: Due, limit: u32) -> StoreResult<Vec<OrderRow>> {
         let sql = include_str!("../../sql/store/orders_replan.sql");
         self.many(
             sql,
-            named_params! { ":now": now.0, ":limit": limit },
+            named_params! { ":by": due.by.0, ":absurd": due.absurd.0, ":limit": limit },
             OrderRow::read,
         )
     }
 
     /// Lists open orders not read since `before`, longest unread first.
-    pub fn orders_to_reread(&self, before: Moment, limit: u32) -> StoreResult<Vec<OrderRow>> {
+    pub fn orders_to_reread(
+        &self,
+        before: Moment,
+        now: Moment,
+        limit: u32,
+    ) -> StoreResult<Vec<OrderRow>> {
         let sql = include_str!("../../sql/store/orders_to_reread.sql");
         self.many(
             sql,
-            named_params! { ":before": before.0, ":limit": limit },
+            named_params! { ":before": before.0, ":now": now.0, ":limit": limit },
             OrderRow::read,
         )
     }

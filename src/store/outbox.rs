@@ -167,7 +167,7 @@ impl Tx<'_> {
         let last = self.outbox_last(kind, subject)?;
         if let Some(last) = &last
             && kind.is_alert()
-            && now.ms_since(last.created_at) < quiet_ms
+            && (0..quiet_ms).contains(&now.ms_since(last.created_at))
         {
             self.run(
                 include_str!("../../sql/store/outbox_repeat.sql"),

@@ -5,7 +5,7 @@ use rusqlite::{Row, named_params};
 use crate::domain::ids::{Seq, SkuId, WarehouseId};
 use crate::domain::stock::QuantityTerms;
 use crate::domain::time::{BootId, BootTime, Moment};
-use crate::store::{Store, StoreError, StoreResult, Tx, text_as, to_json};
+use crate::store::{Due, Store, StoreError, StoreResult, Tx, text_as, to_json};
 
 /// The row of one SKU in one warehouse; it is the attempt row of its stock writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,19 +144,24 @@ impl Store {
     }
 
     /// Lists rows that must be looked at, longest unlooked first.
-    pub fn pushes_due(&self, now: Moment, limit: u32) -> StoreResult<Vec<PushRow>> {
+    pub fn pushes_due(&self, due: Due, limit: u32) -> StoreResult<Vec<PushRow>> {
         let sql = include_str!("../../sql/store/pushes_due.sql");
         self.many(
             sql,
-            named_params! { ":now": now.0, ":limit": limit },
+            named_params! { ":by": due.by.0, ":absurd": due.absurd.0, ":limit": limit },
             PushRow::read,
         )
     }
 
     /// Lists published numbers that were not read back since `before`, longest ago first.
-    pub fn pushes_to_read_back(&self, before: Moment, limit: u32) -> StoreResult<Vec<PushRow>> {
+    pub fn pushes_to_read_back(
+        &self,
+        before: Moment,
+        now: Moment,
+        limit: u32,
+    ) -> StoreResult<Vec<PushRow>> {
         let sql = include_str!("../../sql/store/pushes_to_read_back.sql");
-        let params = named_params! { ":before": before.0, ":limit": limit };
+        let params = named_params! { ":before": before.0, ":now": now.0, ":limit": limit };
         self.many(sql, params, PushRow::read)
     }
 

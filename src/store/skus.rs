@@ -102,11 +102,16 @@ impl Store {
     }
 
     /// Lists SKUs whose catalogue entry was not read since `before`.
-    pub fn skus_to_reread(&self, before: Moment, limit: u32) -> StoreResult<Vec<SkuRow>> {
+    pub fn skus_to_reread(
+        &self,
+        before: Moment,
+        now: Moment,
+        limit: u32,
+    ) -> StoreResult<Vec<SkuRow>> {
         let sql = include_str!("../../sql/store/skus_to_reread.sql");
         self.many(
             sql,
-            named_params! { ":before": before.0, ":limit": limit },
+            named_params! { ":before": before.0, ":now": now.0, ":limit": limit },
             SkuRow::read,
         )
     }

@@ -16,13 +16,11 @@ use stockbridge::sandbox::dragonfish::model::DragonfishModel;
 use stockbridge::sandbox::vtex::model::VtexModel;
 use stockbridge::stages::context::Ask;
 use stockbridge::stages::runner::{Ending, Stage};
-use stockbridge::stages::settings::{
-    Gc, Notices, Poll, Protocol, Push, Settings, Warehouse,
-};
+use stockbridge::stages::settings::{Gc, Notices, Poll, Protocol, Push, Settings, Warehouse};
 
 use super::judge;
 use super::mutants::Mutant;
-use super::process::{Setup, connect, open, run};
+use super::process::{Setup, close, connect, open, run};
 use super::world::{Rates, Sim, World};
 
 /// How one history ended.
@@ -63,7 +61,11 @@ fn settings() -> Settings {
         cutover: Moment(0),
         warehouses: vec![Warehouse {
             id: warehouse(),
-            counted: SHOPS.iter().chain(&[DEPOT]).map(|code| base(code)).collect(),
+            counted: SHOPS
+                .iter()
+                .chain(&[DEPOT])
+                .map(|code| base(code))
+                .collect(),
             movement_base: base(DEPOT),
             remito: true,
             safety: Qty::ZERO,
@@ -108,7 +110,7 @@ fn settings() -> Settings {
             backoff_cap: 120_000,
         },
         push: Push {
-            full_every: 24 * hour,
+            full_every: 20 * minute,
             max_drop_percent: 100,
             max_drop_count: 1000,
             decrease_when_incomplete: true,
@@ -157,7 +159,9 @@ fn act_outside(world: &mut World) {
     let now = world.now();
     let ids: Vec<OrderId> = world.vtex.orders.keys().cloned().collect();
     let of_status = |world: &World, wanted: &[&str]| -> Vec<OrderId> {
-        let fits = ids.iter().filter(|id| wanted.contains(&world.vtex.orders[*id].status));
+        let fits = ids
+            .iter()
+            .filter(|id| wanted.contains(&world.vtex.orders[*id].status));
         fits.cloned().collect()
     };
     let pick = |world: &mut World, wanted: &[&str]| {
@@ -187,7 +191,15 @@ fn act_outside(world: &mut World) {
             }
         }
         65..=79 => {
-            if let Some(id) = pick(world, &["payment-pending", "ready-for-handling", "handling", "start-handling"]) {
+            if let Some(id) = pick(
+                world,
+                &[
+                    "payment-pending",
+                    "ready-for-handling",
+                    "handling",
+                    "start-handling",
+                ],
+            ) {
                 world.note(&format!("{id} is canceled"));
                 world.vtex.cancel(&id, now);
             }
@@ -277,6 +289,7 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
             sim: Arc::new(Sim::new(world)),
             settings,
             mutant,
+            stores: Mutex::default(),
             database: Mutex::new(format!("state-{}-{seed}", mutant.name())),
         },
         rng,
@@ -326,7 +339,12 @@ impl History {
         let gap = self.rng.i64(30_000..400_000);
         let jump = self.rng.i64(-3_600_000..3_600_000);
         let far = self.rng.u32(0..20) == 0;
-        let draws = [self.rng.u32(0..100), self.rng.u32(0..100), self.rng.u32(0..100), self.rng.u32(0..100)];
+        let draws = [
+            self.rng.u32(0..100),
+            self.rng.u32(0..100),
+            self.rng.u32(0..100),
+            self.rng.u32(0..100),
+        ];
         self.with(|world| {
             world.advance(gap);
             act_outside(world);
@@ -355,11 +373,21 @@ impl History {
 
     fn save(&mut self) {
         self.generation += 1;
-        let name = format!("backup-{}-{}-{}", self.setup.mutant.name(), self.seed, self.generation);
+        let name = format!(
+            "backup-{}-{}-{}",
+            self.setup.mutant.name(),
+            self.seed,
+            self.generation
+        );
         let held = connect(&name);
-        let Some(conn) = self.keeper.last() else { return };
+        let Some(conn) = self.keeper.last() else {
+            return;
+        };
         // An empty database has nothing to save.
-        if conn.execute(&format!("VACUUM INTO 'file:/{name}?vfs=memdb'"), []).is_ok() {
+        if conn
+            .execute(&format!("VACUUM INTO 'file:/{name}?vfs=memdb'"), [])
+            .is_ok()
+        {
             self.keeper.insert(0, held);
             self.backup = Some(name);
             self.with(|world| world.note("the state is backed up"));
@@ -367,13 +395,21 @@ impl History {
     }
 
     fn restore(&mut self) {
-        let Some(backup) = self.backup.clone() else { return };
+        let Some(backup) = self.backup.clone() else {
+            return;
+        };
         self.generation += 1;
-        let name = format!("state-{}-{}-{}", self.setup.mutant.name(), self.seed, self.generation);
+        let name = format!(
+            "state-{}-{}-{}",
+            self.setup.mutant.name(),
+            self.seed,
+            self.generation
+        );
         let held = connect(&name);
         let copied = connect(&backup).execute(&format!("VACUUM INTO 'file:/{name}?vfs=memdb'"), []);
         if copied.is_ok() {
             self.keeper.push(held);
+            self.setup.stores.lock().unwrap().clear();
             *self.setup.database.lock().unwrap() = name;
             self.with(|world| world.note("an old state is put back"));
         }
@@ -404,7 +440,11 @@ impl History {
         });
         if !overlap {
             let ended = run(&self.setup, first.0, &first.1, &ask);
-            self.last = ended.unwrap_or_default().into_iter().map(|(_, e)| e).collect();
+            self.last = ended
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(_, e)| e)
+                .collect();
             return;
         }
         let second = (self.pid(), stages(&mut self.rng));
@@ -425,9 +465,17 @@ impl History {
 
     /// An operator who looks at the other side before he says anything.
     fn operate(&mut self) {
-        let store = open(&self.setup, 0);
+        let opened = open(&self.setup, 0);
+        let store = &opened.store;
         let quiet = self.with(|world| world.late.is_empty() && world.t >= world.blind_until);
-        let before = self.with(|world| (world.faults_on, std::mem::replace(&mut world.faults_on, false))).0;
+        let before = self
+            .with(|world| {
+                (
+                    world.faults_on,
+                    std::mem::replace(&mut world.faults_on, false),
+                )
+            })
+            .0;
         let now = self.with(|world| Moment(world.t + world.skew));
         let act = Act {
             who: "operator",
@@ -437,13 +485,17 @@ impl History {
         };
         let parked = store.orders_parked(50).unwrap_or_default();
         for order in parked {
-            let _ = retry(&store, &order.id, act);
+            let _ = retry(store, &order.id, act);
             for effect in store.attempts_of(&order.id).unwrap_or_default() {
                 if effect.state != EffectState::Quarantined || !quiet {
                     continue;
                 }
                 let there = self.with(|world| {
-                    let row = world.erp.movements.iter().find(|m| m.reference == effect.key);
+                    let row = world
+                        .erp
+                        .movements
+                        .iter()
+                        .find(|m| m.reference == effect.key);
                     row.map(|m| m.number.to_string())
                 });
                 let word = match (effect.kind, there) {
@@ -451,13 +503,14 @@ impl History {
                     (EffectKind::Movement, Some(number)) => Word::Booked(number),
                     (EffectKind::Movement, None) => Word::NotBooked,
                 };
-                let _ = resolve(&store, &order.id, Some(&effect.operation), &word, act);
+                let _ = resolve(store, &order.id, Some(&effect.operation), &word, act);
             }
         }
         for notice in store.outbox_quarantined(50).unwrap_or_default() {
-            let _ = stockbridge::desk::resolve::notice(&store, &notice.key, false, act);
+            let _ = stockbridge::desk::resolve::notice(store, &notice.key, false, act);
         }
         self.with(|world| world.faults_on = before);
+        close(&self.setup, opened);
     }
 
     /// Faults end; everything must settle within a number of cycles, plus one.
@@ -497,9 +550,18 @@ impl History {
     }
 
     fn right(&self) -> bool {
-        let counted = SHOPS.iter().chain(&[DEPOT]).map(|code| base(code)).collect();
+        let counted = SHOPS
+            .iter()
+            .chain(&[DEPOT])
+            .map(|code| base(code))
+            .collect();
         self.with(|world| {
-            let rows = stockbridge::sandbox::oracle::numbers_of(&world.erp, &world.vtex, &warehouse(), &counted);
+            let rows = stockbridge::sandbox::oracle::numbers_of(
+                &world.erp,
+                &world.vtex,
+                &warehouse(),
+                &counted,
+            );
             world.late.is_empty()
                 && rows.iter().all(stockbridge::sandbox::oracle::Row::right)
                 && stockbridge::sandbox::oracle::bookkeeping_of(&world.erp, &world.vtex).is_empty()
@@ -507,9 +569,13 @@ impl History {
     }
 
     fn all_known(&self) -> bool {
-        let store = open(&self.setup, 0);
+        let opened = open(&self.setup, 0);
         let ids: Vec<_> = self.with(|world| world.vtex.orders.keys().cloned().collect());
-        ids.iter().all(|id| matches!(store.order(id), Ok(Some(_))))
+        let known = ids
+            .iter()
+            .all(|id| matches!(opened.store.order(id), Ok(Some(_))));
+        close(&self.setup, opened);
+        known
     }
 
     fn finish(self, rates: Rates) -> Outcome {
@@ -519,6 +585,7 @@ impl History {
             self.with(|world| judge::settled(world, &state, &warehouse(), last));
         }
         drop(state);
+        self.setup.stores.lock().unwrap().clear();
         let Ok(sim) = Arc::try_unwrap(self.setup.sim) else {
             unreachable!("every process has ended");
         };

@@ -13,7 +13,11 @@ use super::world::World;
 
 /// What a judge compares the truth of a SKU with.
 pub fn truth(world: &World, sku: &SkuId, warehouse: &WarehouseId) -> (i64, i64) {
-    let counted = SHOPS.iter().chain(&[DEPOT]).map(|code| base(code)).collect();
+    let counted = SHOPS
+        .iter()
+        .chain(&[DEPOT])
+        .map(|code| base(code))
+        .collect();
     let rows = numbers_of(&world.erp, &world.vtex, warehouse, &counted);
     let row = rows.into_iter().find(|row| row.sku == *sku);
     row.map_or((0, 0), |row| (row.offered, row.truth))
@@ -21,7 +25,11 @@ pub fn truth(world: &World, sku: &SkuId, warehouse: &WarehouseId) -> (i64, i64) 
 
 /// Notes the truth of every SKU, when it changed.
 pub fn remember_truths(world: &mut World, warehouse: &WarehouseId) {
-    let counted = SHOPS.iter().chain(&[DEPOT]).map(|code| base(code)).collect();
+    let counted = SHOPS
+        .iter()
+        .chain(&[DEPOT])
+        .map(|code| base(code))
+        .collect();
     let t = world.t;
     for row in numbers_of(&world.erp, &world.vtex, warehouse, &counted) {
         let known = world.truths.entry(row.sku).or_default();
@@ -38,10 +46,16 @@ pub fn pushed(world: &mut World, sku: &SkuId, warehouse: &WarehouseId, as_of: Mo
     let known = world.truths.get(sku).cloned().unwrap_or_default();
     let before = known.iter().rev().find(|(at, _)| *at <= from);
     let since = known.iter().filter(|(at, _)| *at > from);
-    let most = before.into_iter().chain(since).map(|(_, truth)| *truth).max();
+    let most = before
+        .into_iter()
+        .chain(since)
+        .map(|(_, truth)| *truth)
+        .max();
     let most = most.unwrap_or(now).max(now);
     if offered > most && offered > 0 && !world.unjudged.contains(sku) && world.rates.too_late == 0 {
-        world.violate(&format!("I6: {sku} offers {offered}, the truth was at most {most}"));
+        world.violate(&format!(
+            "I6: {sku} offers {offered}, the truth was at most {most}"
+        ));
     }
 }
 
@@ -49,7 +63,9 @@ pub fn pushed(world: &mut World, sku: &SkuId, warehouse: &WarehouseId, as_of: Mo
 pub fn settled(world: &mut World, state: &Connection, warehouse: &WarehouseId, last: &[Ending]) {
     let rows = |sql: &str| -> Vec<String> {
         let mut statement = state.prepare(sql).unwrap();
-        let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let rows = statement
+            .query_map([], |row| row.get::<_, String>(0))
+            .unwrap();
         rows.map(Result::unwrap).collect()
     };
     let parked: BTreeSet<String> =
@@ -73,13 +89,26 @@ pub fn settled(world: &mut World, state: &Connection, warehouse: &WarehouseId, l
     for id in lost {
         world.violate(&format!("I4: order {id} is not known"));
     }
-    for key in rows("SELECT key FROM attempts WHERE kind = 'movement' AND state = 'DONE' AND erp_id <> ''") {
-        let there = world.erp.movements.iter().filter(|m| m.reference == key).count();
+    for key in
+        rows("SELECT key FROM attempts WHERE kind = 'movement' AND state = 'DONE' AND erp_id <> ''")
+    {
+        let there = world
+            .erp
+            .movements
+            .iter()
+            .filter(|m| m.reference == key)
+            .count();
         if there != 1 {
-            world.violate(&format!("I3: {key} is done and stands in the ERP {there} times"));
+            world.violate(&format!(
+                "I3: {key} is done and stands in the ERP {there} times"
+            ));
         }
     }
-    let counted = SHOPS.iter().chain(&[DEPOT]).map(|code| base(code)).collect();
+    let counted = SHOPS
+        .iter()
+        .chain(&[DEPOT])
+        .map(|code| base(code))
+        .collect();
     for row in numbers_of(&world.erp, &world.vtex, warehouse, &counted) {
         if !row.right() && parked.is_empty() {
             let (sku, offered, truth) = (&row.sku, row.offered, row.truth);
@@ -98,7 +127,9 @@ pub fn settled(world: &mut World, state: &Connection, warehouse: &WarehouseId, l
         let found = rows("SELECT subject FROM findings");
         if !parked.is_empty() || (told.is_empty() && oversold.is_empty() && found.is_empty()) {
             let n = parked.len();
-            world.violate(&format!("I16: {n} orders are parked, and the last run ended {last:?}"));
+            world.violate(&format!(
+                "I16: {n} orders are parked, and the last run ended {last:?}"
+            ));
         }
     }
 }
@@ -126,7 +157,8 @@ fn notices(world: &mut World, state: &Connection) {
         .collect();
     for order in orders {
         let told = world.mails.iter().any(|mail| {
-            mail.kind.starts_with("remito") && mail.order.as_ref().is_some_and(|o| o.as_str() == order)
+            mail.kind.starts_with("remito")
+                && mail.order.as_ref().is_some_and(|o| o.as_str() == order)
         });
         if !told {
             world.violate(&format!("I9: nobody was told of order {order}"));

@@ -73,7 +73,10 @@ mutants! {
 impl Mutant {
     /// Finds a mutant by its name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|mutant| mutant.name() == name)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|mutant| mutant.name() == name)
     }
 
     /// Whether old copies of the memory are not recognised.
@@ -111,14 +114,40 @@ impl Mutant {
                         .into(),
                 )
             }
-            Self::StateOnly => swap("WHERE id = :id AND state = :from_state AND attempt = :attempt", "WHERE id = :id AND state = :from_state AND :attempt >= 0"),
-            Self::NoConfirmation => swap("inflight_until = :inflight_until, uncertain_until = :uncertain_until", "inflight_until = 0 * :inflight_until, uncertain_until = 0 * :uncertain_until"),
-            Self::DoneAtOnce => swap("ELSE a.done_seq END < :start_seq", "ELSE a.done_seq END < :start_seq + 1000000"),
-            Self::UnknownIsBooked => swap("a.operation GLOB 'S*' AND a.state = 'DONE'", "a.operation GLOB 'S*' AND a.state IN ('DONE', 'UNKNOWN', 'SENDING')")
-                .map(|sql| sql.replace("ELSE a.done_seq END < :start_seq", "ELSE coalesce(a.done_seq, 0) END < :start_seq")),
-            Self::ReturnLate => swap("a.state IN ('SENDING', 'UNKNOWN', 'QUARANTINED', 'DONE')", "a.state = 'DONE'"),
-            Self::JoinsLate => swap("o.acknowledged_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged", "o.handling_seen_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged"),
-            Self::NoHold => swap("hold_until = :hold_until, hold_boot = :hold_boot,\n    known_until", "hold_until = 0 * :hold_until, hold_boot = :hold_boot,\n    known_until"),
+            Self::StateOnly => swap(
+                "WHERE id = :id AND state = :from_state AND attempt = :attempt",
+                "WHERE id = :id AND state = :from_state AND :attempt >= 0",
+            ),
+            Self::NoConfirmation => swap(
+                "inflight_until = :inflight_until, uncertain_until = :uncertain_until",
+                "inflight_until = 0 * :inflight_until, uncertain_until = 0 * :uncertain_until",
+            ),
+            Self::DoneAtOnce => swap(
+                "ELSE a.done_seq END < :start_seq",
+                "ELSE a.done_seq END < :start_seq + 1000000",
+            ),
+            Self::UnknownIsBooked => swap(
+                "a.operation GLOB 'S*' AND a.state = 'DONE'",
+                "a.operation GLOB 'S*' AND a.state IN ('DONE', 'UNKNOWN', 'SENDING')",
+            )
+            .map(|sql| {
+                sql.replace(
+                    "ELSE a.done_seq END < :start_seq",
+                    "ELSE coalesce(a.done_seq, 0) END < :start_seq",
+                )
+            }),
+            Self::ReturnLate => swap(
+                "a.state IN ('SENDING', 'UNKNOWN', 'QUARANTINED', 'DONE')",
+                "a.state = 'DONE'",
+            ),
+            Self::JoinsLate => swap(
+                "o.acknowledged_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
+                "o.handling_seen_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
+            ),
+            Self::NoHold => swap(
+                "hold_until = :hold_until, hold_boot = :hold_boot,\n    known_until",
+                "hold_until = 0 * :hold_until, hold_boot = :hold_boot,\n    known_until",
+            ),
             Self::InflightCleared => swap("max(uncertain_until", "min(0"),
             _ => None,
         }
@@ -126,7 +155,10 @@ impl Mutant {
 
     /// Puts the mutant before the ports.
     pub fn wrap<'a>(self, peers: &'a Peers<'a>) -> Wrapped<'a> {
-        Wrapped { mutant: self, peers }
+        Wrapped {
+            mutant: self,
+            peers,
+        }
     }
 }
 
@@ -186,7 +218,8 @@ impl Storefront for Wrapped<'_> {
             Mutant::DateOfPush => self.peers.sim.with(|world| world.now()),
             _ => as_of,
         };
-        self.peers.set_quantity(sku, warehouse, quantity, as_of, permit)
+        self.peers
+            .set_quantity(sku, warehouse, quantity, as_of, permit)
     }
     fn resolve_refs(&self, refs: &[SkuRef]) -> PortResult<BTreeMap<SkuRef, SkuId>> {
         self.peers.resolve_refs(refs)
@@ -244,7 +277,9 @@ impl MovementSink for Wrapped<'_> {
             (Mutant::ErrorIsNo, Err(PortError::Uncertain { reason })) => {
                 Err(PortError::transient(reason))
             }
-            (Mutant::Retried, Err(PortError::Uncertain { .. })) => self.peers.book(movement, permit),
+            (Mutant::Retried, Err(PortError::Uncertain { .. })) => {
+                self.peers.book(movement, permit)
+            }
             (Mutant::RefusedIsDone, Err(PortError::Rejected { .. })) => {
                 let lines = movement.lines.iter();
                 Ok(FoundMovement {
@@ -256,7 +291,12 @@ impl MovementSink for Wrapped<'_> {
                     reference: movement.key.to_string(),
                     lines: Some(
                         lines
-                            .map(|(c, n)| (c.clone(), stockbridge::domain::qty::Qty::whole(i64::from(*n))))
+                            .map(|(c, n)| {
+                                (
+                                    c.clone(),
+                                    stockbridge::domain::qty::Qty::whole(i64::from(*n)),
+                                )
+                            })
                             .collect(),
                     ),
                     day: None,

@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId, Seq, SkuId, SkuRef, WarehouseId};
 use stockbridge::domain::movement::{Direction, ErpDay, FoundMovement, Movement};
 use stockbridge::domain::notice::Notice;
@@ -73,7 +72,8 @@ impl Peers<'_> {
                 world.advance(500);
                 return Err(PortError::transient("the read failed"));
             }
-            *self.ahead.lock().unwrap() = Some(world.t.div_euclid(1000) * 1000 - (world.t + world.skew));
+            *self.ahead.lock().unwrap() =
+                Some(world.t.div_euclid(1000) * 1000 - (world.t + world.skew));
             Ok(look(world))
         })
     }
@@ -100,14 +100,21 @@ impl Peers<'_> {
             let death = world.rates.death;
             (fate, world.faults_on && world.chance(death))
         });
-        let applied = matches!(fate, Fate::Good | Fate::ReplyLost | Fate::Broken { applied: true });
+        let applied = matches!(
+            fate,
+            Fate::Good | Fate::ReplyLost | Fate::Broken { applied: true }
+        );
         let answer = self.sim.with(|world| {
             world.advance(20);
             if applied {
                 return Some(apply(world));
             }
             if fate == Fate::Late {
-                let over = if world.chance(world.rates.too_late) { 3 } else { 1 };
+                let over = if world.chance(world.rates.too_late) {
+                    3
+                } else {
+                    1
+                };
                 let most = limit + settle * over;
                 let least = if over > 1 { limit + settle } else { 1 };
                 let at = world.t + world.rng.i64(least..most);
@@ -139,7 +146,11 @@ impl Peers<'_> {
         FoundMovement {
             id: movement.code.clone(),
             number: Some(movement.number.to_string()),
-            direction: Some(if movement.kind == 2 { Direction::Out } else { Direction::In }),
+            direction: Some(if movement.kind == 2 {
+                Direction::Out
+            } else {
+                Direction::In
+            }),
             base: Some(movement.base.clone()),
             note: movement.note.clone(),
             reference: movement.reference.clone(),
@@ -197,14 +208,18 @@ fn stage(status: &str) -> OrderStage {
 
 fn document(world: &World, order: &Order) -> OrderDocument {
     let product = |sku: &SkuId| world.vtex.products.iter().find(|p| p.sku == *sku);
-    let lines = order.lines.iter().filter(|l| l.units > 0).map(|line| OrderLine {
-        sku: line.sku.clone(),
-        reference: product(&line.sku).and_then(|p| SkuRef::parse(&p.variant.reference()).ok()),
-        name: None,
-        warehouse: line.warehouse.clone(),
-        units: line.units,
-        kit: false,
-    });
+    let lines = order
+        .lines
+        .iter()
+        .filter(|l| l.units > 0)
+        .map(|line| OrderLine {
+            sku: line.sku.clone(),
+            reference: product(&line.sku).and_then(|p| SkuRef::parse(&p.variant.reference()).ok()),
+            name: None,
+            warehouse: line.warehouse.clone(),
+            units: line.units,
+            kit: false,
+        });
     OrderDocument {
         id: order.id.clone(),
         status: order.status.into(),
@@ -262,11 +277,18 @@ impl Storefront for Peers<'_> {
     fn commit_feed(&self, handles: &[String]) -> PortResult<()> {
         let orders: Vec<_> = self.sim.with(|world| {
             let event = |h: &String| world.vtex.feed.iter().find(|e| e.handle == *h);
-            handles.iter().filter_map(|h| Some(event(h)?.order.clone())).collect()
+            handles
+                .iter()
+                .filter_map(|h| Some(event(h)?.order.clone()))
+                .collect()
         });
         for order in orders {
             if !(self.durable)(order.as_str()) {
-                self.sim.with(|w| w.violate(&format!("I5: the feed forgets {order}, which is not durable")));
+                self.sim.with(|w| {
+                    w.violate(&format!(
+                        "I5: the feed forgets {order}, which is not durable"
+                    ))
+                });
             }
         }
         self.read("commit the feed", |world| world.vtex.commit_feed(handles))
@@ -381,7 +403,10 @@ impl Storefront for Peers<'_> {
                 if world.faults_on && world.chance(20) {
                     return Err(PortError::transient(stockbridge::domain::ports::LOCKED));
                 }
-                world.note(&format!("{sku} is set to {quantity} as of {}", as_of.0 - 1_790_000_000_000));
+                world.note(&format!(
+                    "{sku} is set to {quantity} as of {}",
+                    as_of.0 - 1_790_000_000_000
+                ));
                 world.vtex.set_quantity(sku, warehouse, quantity, as_of);
                 super::judge::pushed(world, sku, warehouse, as_of);
                 Ok(())
@@ -397,7 +422,9 @@ impl Storefront for Peers<'_> {
                 let mut products = world.vtex.products.iter();
                 products.find(|p| p.variant.reference() == r.as_str())
             };
-            refs.iter().filter_map(|r| Some((r.clone(), id(r)?.sku.clone()))).collect()
+            refs.iter()
+                .filter_map(|r| Some((r.clone(), id(r)?.sku.clone())))
+                .collect()
         })
     }
 
@@ -468,13 +495,17 @@ impl StockSource for Peers<'_> {
             Peers::read(self, &format!("read stock of {base}"), |world| {
                 for code in codes {
                     let stock = world.erp.stock.get(&base).into_iter().flatten();
-                    let units = stock.filter(|(v, _)| self::code(v) == *code).map(|(_, n)| *n);
+                    let units = stock
+                        .filter(|(v, _)| self::code(v) == *code)
+                        .map(|(_, n)| *n);
                     let units: Decimal = units.sum();
                     let known = levels
                         .variants
                         .entry(code.clone())
                         .or_insert_with(|| VariantLevels::Known(BTreeMap::new()));
-                    if let (VariantLevels::Known(known), Ok(qty)) = (known, Qty::parse(&units.to_string())) {
+                    if let (VariantLevels::Known(known), Ok(qty)) =
+                        (known, Qty::parse(&units.to_string()))
+                    {
                         known.insert(base.clone(), qty);
                     }
                 }
@@ -486,7 +517,7 @@ impl StockSource for Peers<'_> {
     fn read_all(&self, _: &dyn Fn(u64)) -> PortResult<StockLevels> {
         let codes: Vec<_> = self
             .sim
-            .with(|w| w.vtex.products.iter().map(|p| self::code(&p.variant)).collect());
+            .with(|w| w.vtex.products.iter().map(|p| code(&p.variant)).collect());
         StockSource::read(self, &codes)
     }
 }
@@ -505,11 +536,17 @@ impl MovementSink for Peers<'_> {
             };
             let lines = movement.lines.iter();
             Draft {
-                kind: if movement.operation.direction == Direction::Out { 2 } else { 1 },
+                kind: if movement.operation.direction == Direction::Out {
+                    2
+                } else {
+                    1
+                },
                 origin: "WOO".into(),
                 reference: movement.key.to_string(),
                 note: movement.marker(),
-                lines: lines.map(|(c, n)| (variant(c), Decimal::from(*n))).collect(),
+                lines: lines
+                    .map(|(c, n)| (variant(c), Decimal::from(*n)))
+                    .collect(),
                 ..Draft::default()
             }
         });
@@ -536,7 +573,10 @@ impl MovementSink for Peers<'_> {
                 Search::Text(text) => world.erp.search(base, text).into_iter().cloned().collect(),
                 Search::Day(wanted) => {
                     let of_day = world.erp.movements.iter().filter(|m| m.base == *base);
-                    of_day.filter(|m| day(m.at.0).as_ref() == Some(wanted)).cloned().collect()
+                    of_day
+                        .filter(|m| day(m.at.0).as_ref() == Some(wanted))
+                        .cloned()
+                        .collect()
                 }
             };
             let now = world.t;
@@ -571,7 +611,10 @@ impl Notifier for Peers<'_> {
             let rate = world.rates.mail;
             let fate = fate(world, rate);
             world.faults += u64::from(fate != Fate::Good);
-            if matches!(fate, Fate::Good | Fate::ReplyLost | Fate::Broken { applied: true } | Fate::Late) {
+            if matches!(
+                fate,
+                Fate::Good | Fate::ReplyLost | Fate::Broken { applied: true } | Fate::Late
+            ) {
                 world.mails.push(mail);
             }
             fate
@@ -579,7 +622,9 @@ impl Notifier for Peers<'_> {
         self.sim.point(self.pid, "notice answered");
         match fate {
             Fate::Good => Ok(()),
-            Fate::NotSent | Fate::Refused | Fate::Denied => Err(PortError::transient("no mail server")),
+            Fate::NotSent | Fate::Refused | Fate::Denied => {
+                Err(PortError::transient("no mail server"))
+            }
             Fate::Lost | Fate::ReplyLost | Fate::Late | Fate::Broken { .. } => {
                 Err(PortError::uncertain("no answer to the last dot"))
             }
@@ -597,7 +642,8 @@ impl Clock for Peers<'_> {
     }
 
     fn boot_id(&self) -> BootId {
-        self.sim.with(|world| BootId(format!("boot-{}", world.boot)))
+        self.sim
+            .with(|world| BootId(format!("boot-{}", world.boot)))
     }
 
     fn sleep(&self, duration: Duration) {
@@ -664,7 +710,10 @@ impl Locks for SimLocks {
         loop {
             let got = self.sim.with(|world| {
                 let free = world.rates.lock_broken
-                    || world.locks.get(name).is_none_or(|holder| *holder == self.pid);
+                    || world
+                        .locks
+                        .get(name)
+                        .is_none_or(|holder| *holder == self.pid);
                 if free {
                     world.locks.insert(name.to_owned(), self.pid);
                 }
@@ -686,9 +735,4 @@ impl Locks for SimLocks {
             self.sim.point(self.pid, "waits for a lock");
         }
     }
-}
-
-/// Rounds a decimal down to units.
-pub fn units(value: Decimal) -> i64 {
-    value.floor().to_i64().unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! One simulated process: opens the state, runs stages, may die at any point.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +30,17 @@ pub struct Setup {
     pub mutant: Mutant,
     /// The name of the state database, which a restore changes.
     pub database: Mutex<String>,
+    /// Stores of ended processes: preparing their statements anew takes longer than all that a process does.
+    pub stores: Mutex<Vec<Opened>>,
+}
+
+/// A store, whose points count for the process that has it.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// Another connection, for looking up what is durable.
+    lookup: Mutex<Connection>,
+    pid: Arc<AtomicUsize>,
 }
 
 /// Opens a connection to a shared database in memory.
@@ -47,17 +58,19 @@ pub fn connect(name: &str) -> Connection {
 
 struct Points {
     sim: Arc<Sim>,
-    pid: usize,
+    pid: Arc<AtomicUsize>,
     mutant: Mutant,
 }
 
 impl Watch for Points {
     fn before_commit(&self) {
-        self.sim.inner_point(self.pid, "before a commit");
+        self.sim
+            .inner_point(self.pid.load(Ordering::SeqCst), "before a commit");
     }
 
     fn after_commit(&self) {
-        self.sim.point(self.pid, "after a commit");
+        self.sim
+            .point(self.pid.load(Ordering::SeqCst), "after a commit");
     }
 
     fn fired(&self, row: &str, kind: EffectKind) {
@@ -66,7 +79,7 @@ impl Watch for Points {
                 ("T15", EffectKind::Handling) => "T15 (handling)",
                 (row, _) => row,
             };
-            world.note(&format!("p{} {row}", self.pid));
+            world.note(&format!("p{} {row}", self.pid.load(Ordering::SeqCst)));
             *world.fired.entry(row.to_owned()).or_insert(0) += 1;
         });
     }
@@ -77,7 +90,11 @@ impl Watch for Points {
 }
 
 /// Opens the state as a process does.
-pub fn open(setup: &Setup, pid: usize) -> Store {
+pub fn open(setup: &Setup, pid: usize) -> Opened {
+    if let Some(opened) = setup.stores.lock().unwrap().pop() {
+        opened.pid.store(pid, Ordering::SeqCst);
+        return opened;
+    }
     let name = setup.database.lock().unwrap().clone();
     let options = OpenOptions {
         path: name.clone().into(),
@@ -90,18 +107,37 @@ pub fn open(setup: &Setup, pid: usize) -> Store {
         machine: None,
         now: setup.sim.with(|world| Moment(world.t + world.skew)),
     };
+    let pid = Arc::new(AtomicUsize::new(pid));
     let watch = Points {
         sim: Arc::clone(&setup.sim),
-        pid,
+        pid: Arc::clone(&pid),
         mutant: setup.mutant,
     };
-    Store::watched_over(connect(&name), &options, Box::new(watch)).unwrap()
+    Opened {
+        store: Store::watched_over(connect(&name), &options, Box::new(watch)).unwrap(),
+        lookup: Mutex::new(connect(&name)),
+        pid,
+    }
+}
+
+/// Takes back the store of a process that has ended; what it had begun was rolled back when it unwound.
+pub fn close(setup: &Setup, opened: Opened) {
+    setup.stores.lock().unwrap().push(opened);
 }
 
 /// Runs some stages as one process; the endings of those that ended, `None` when it died.
 pub fn run(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Option<Vec<(Stage, Ending)>> {
     setup.sim.begin(pid);
-    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| work(setup, pid, stages, ask)));
+    let opened = match std::panic::catch_unwind(AssertUnwindSafe(|| open(setup, pid))) {
+        Ok(opened) => opened,
+        Err(_) => {
+            setup.sim.end(pid);
+            return None;
+        }
+    };
+    let ended =
+        std::panic::catch_unwind(AssertUnwindSafe(|| work(setup, pid, &opened, stages, ask)));
+    close(setup, opened);
     let ended = match ended {
         Ok(ended) => Some(ended),
         Err(payload) if payload.is::<Death>() => None,
@@ -117,24 +153,28 @@ pub fn run(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Option<Vec
     ended
 }
 
-fn work(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Vec<(Stage, Ending)> {
+fn work(
+    setup: &Setup,
+    pid: usize,
+    opened: &Opened,
+    stages: &[Stage],
+    ask: &Ask,
+) -> Vec<(Stage, Ending)> {
     let sim = &setup.sim;
     let mark = sim.with(|world| world.mark.clone());
-    let store = open(setup, pid);
+    let store = &opened.store;
     if setup.mutant == Mutant::OrphanRescued {
         rescue(setup);
     }
     let protocol = &setup.settings.protocol;
-    let lookup = connect(&setup.database.lock().unwrap().clone());
-    let lookup = Mutex::new(lookup);
+    let lookup = &opened.lookup;
     let durable = |order: &str| {
         let sql = "SELECT count(*) FROM orders WHERE order_id = ?1";
-        let known: i64 = lookup
-            .lock()
-            .unwrap()
-            .query_row(sql, [order], |row| row.get(0))
-            .unwrap_or(1);
-        known > 0
+        let lookup = lookup.lock().unwrap();
+        let known = lookup
+            .prepare_cached(sql)
+            .and_then(|mut s| s.query_row([order], |row| row.get(0)));
+        known.unwrap_or(1_i64) > 0
     };
     let peers = Peers {
         sim,
@@ -175,7 +215,7 @@ fn work(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Vec<(Stage, E
         (&wrapped, &wrapped, &wrapped);
     let stop = AtomicBool::new(false);
     let ctx = Context {
-        store: &store,
+        store,
         storefront,
         stock,
         movements,
@@ -196,7 +236,11 @@ fn work(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Vec<(Stage, E
         .map(|stage| {
             let outcome = run_stage(&ctx, *stage, "run", &|_| 0);
             sim.with(|world| {
-                world.note(&format!("p{pid} {} ends {:?}", stage.as_str(), outcome.ending));
+                world.note(&format!(
+                    "p{pid} {} ends {:?}",
+                    stage.as_str(),
+                    outcome.ending
+                ));
                 if world.trace.is_some() {
                     for line in &outcome.report.lines {
                         world.note(&format!("p{pid}   {line}"));

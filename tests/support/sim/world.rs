@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use stockbridge::domain::ids::{BaseCode, OrderId, SkuId, WarehouseId};
 use stockbridge::domain::time::Moment;
-use stockbridge::sandbox::dragonfish::model::{DragonfishModel, Draft};
+use stockbridge::sandbox::dragonfish::model::{Draft, DragonfishModel};
 use stockbridge::sandbox::vtex::model::VtexModel;
 use stockbridge::store::instance::Mark;
 
@@ -111,8 +111,6 @@ pub struct World {
     pub rebooting: bool,
     /// Stock writes and starts of handling under way.
     pub writing: BTreeMap<usize, &'static str>,
-    /// Copies on the wire per claim: key and attempt.
-    pub copies: BTreeMap<(String, i64), u32>,
     /// The instants at which each SKU's truth changed, for judging a push.
     pub truths: BTreeMap<SkuId, Vec<(i64, i64)>>,
     /// SKUs whose truth a push cannot know: a person acted on an order that poll never saw.
@@ -136,7 +134,13 @@ const MOST_POINTS: u64 = 400_000;
 
 impl World {
     /// Begins a world.
-    pub fn new(seed: u64, vtex: VtexModel, erp: DragonfishModel, rates: Rates, trace: bool) -> Self {
+    pub fn new(
+        seed: u64,
+        vtex: VtexModel,
+        erp: DragonfishModel,
+        rates: Rates,
+        trace: bool,
+    ) -> Self {
         Self {
             t: 1_790_000_000_000,
             boot: 1,
@@ -162,7 +166,6 @@ impl World {
             alive: BTreeSet::new(),
             rebooting: false,
             writing: BTreeMap::new(),
-            copies: BTreeMap::new(),
             truths: BTreeMap::new(),
             unjudged: BTreeSet::new(),
             hash: DefaultHasher::new(),
@@ -199,7 +202,11 @@ impl World {
     pub fn advance(&mut self, ms: i64) {
         self.t += ms;
         loop {
-            let due = self.late.iter().enumerate().filter(|(_, (at, _))| *at <= self.t);
+            let due = self
+                .late
+                .iter()
+                .enumerate()
+                .filter(|(_, (at, _))| *at <= self.t);
             let Some((i, _)) = due.min_by_key(|(i, (at, _))| (*at, *i)) else {
                 break;
             };
@@ -229,7 +236,11 @@ impl World {
         draft: Draft,
     ) -> stockbridge::sandbox::dragonfish::model::Movement {
         let key = draft.reference.clone();
-        let twice = self.erp.movements.iter().any(|m| !m.annulled && m.reference == key);
+        let twice = self
+            .erp
+            .movements
+            .iter()
+            .any(|m| !m.annulled && m.reference == key);
         if twice && key.starts_with("V1") {
             self.violate(&format!("I1: {key} is booked twice"));
         }
@@ -273,7 +284,9 @@ impl Sim {
 
     /// Ends the history and hands out the world.
     pub fn into_world(self) -> World {
-        self.world.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.world
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A point at which the process may die, pause, or hand over.
@@ -286,7 +299,11 @@ impl Sim {
             1..=9 => world.rng.i64(1_000..12_000),
             _ => world.rng.i64(1..60),
         };
-        let pause = if world.faults_on { pause } else { pause.min(60) };
+        let pause = if world.faults_on {
+            pause
+        } else {
+            pause.min(60)
+        };
         world.advance(pause);
         super::history::nature(&mut world);
         let death = world.rates.death;
@@ -303,7 +320,10 @@ impl Sim {
             world.turn = others[world.rng.usize(0..others.len())];
             self.turn.notify_all();
             while world.turn != pid {
-                world = self.turn.wait(world).unwrap_or_else(PoisonError::into_inner);
+                world = self
+                    .turn
+                    .wait(world)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             if world.rebooting {
                 self.die(world, pid, what);
@@ -315,7 +335,7 @@ impl Sim {
     pub fn inner_point(&self, pid: usize, what: &str) {
         let mut world = self.lock();
         let death = world.rates.death;
-        if world.faults_on && world.chance(death) {
+        if pid != 0 && world.faults_on && world.chance(death) {
             self.die(world, pid, what);
         }
     }
@@ -328,16 +348,14 @@ impl Sim {
         std::panic::resume_unwind(Box::new(Death));
     }
 
-    /// Kills the process that asks, by the chance of death.
-    pub fn maybe_die(&self, pid: usize, what: &str) {
-        self.inner_point(pid, what);
-    }
-
     /// Waits for the baton at the beginning of a process.
     pub fn begin(&self, pid: usize) {
         let mut world = self.lock();
         while world.turn != pid {
-            world = self.turn.wait(world).unwrap_or_else(PoisonError::into_inner);
+            world = self
+                .turn
+                .wait(world)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::effect::{EffectKind, EffectState};
-use crate::domain::ids::BaseCode;
+use crate::domain::ids::{BaseCode, OrderId};
 use crate::domain::movement::{FoundMovement, Movement, Sighting, marker_order, sight};
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::order::OrderStage;
@@ -325,7 +325,7 @@ fn settle_planned(
     let order = &movement.order;
     let held = ctx.held()?;
     let first = effect.attempt == 0 || !effect.doubted;
-    let restored = ctx.store.instance()?.generation > 1;
+    let vouched = vouched(ctx, &effect.order)?;
     let (answered, why) = match verdict {
         Verdict::Booked(found, warning) => {
             return confirm(ctx, "T2", effect, &found, warning, report);
@@ -342,7 +342,7 @@ fn settle_planned(
             return Ok(());
         }
         Verdict::Absent => return send(ctx, effect, movement, report),
-        Verdict::AbsentUnproved if first && !restored => {
+        Verdict::AbsentUnproved if first && vouched => {
             return send(ctx, effect, movement, report);
         }
         Verdict::AbsentUnproved if !ctx.settings.searchable => {
@@ -357,6 +357,16 @@ fn settle_planned(
     }
     report.wait(order.as_str(), format!("order {order}: {why}"));
     Ok(())
+}
+
+/// Tells whether a movement that was never sent here can have been sent by nobody: this memory has lost nothing, or
+/// nothing of this order, or what it lost was looked for.
+fn vouched(ctx: &Context<'_>, id: &OrderId) -> StageResult<bool> {
+    let instance = ctx.store.instance()?;
+    let order = ctx.store.order(id)?;
+    Ok(order.is_some_and(|order| {
+        order.searched_generation == instance.generation || !ctx.may_be_lost(&instance, &order)
+    }))
 }
 
 /// Reads the order once more just before its movement: canceled or changed, it goes back to `reserve` (T3 there).

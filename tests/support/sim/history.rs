@@ -485,6 +485,18 @@ impl History {
         };
         let parked = store.orders_parked(50).unwrap_or_default();
         for order in parked {
+            let effects = store.attempts_of(&order.id).unwrap_or_default();
+            if quiet && effects.iter().all(|e| !e.state.parks()) {
+                let none = self.with(|w| {
+                    !w.erp
+                        .movements
+                        .iter()
+                        .any(|m| m.note.contains(order.id.as_str()))
+                });
+                if none {
+                    let _ = resolve(store, &order.id, None, &Word::NotBooked, act);
+                }
+            }
             let _ = retry(store, &order.id, act);
             for effect in store.attempts_of(&order.id).unwrap_or_default() {
                 if effect.state != EffectState::Quarantined || !quiet {

@@ -53,6 +53,11 @@ pub fn pushed(world: &mut World, sku: &SkuId, warehouse: &WarehouseId, as_of: Mo
         .max();
     let most = most.unwrap_or(now).max(now);
     if offered > most && offered > 0 && !world.unjudged.contains(sku) && world.rates.too_late == 0 {
+        let known: Vec<_> = known
+            .iter()
+            .map(|(t, n)| (t - 1_790_000_000_000, n))
+            .collect();
+        world.note(&format!("truths of {sku}: {known:?}"));
         world.violate(&format!(
             "I6: {sku} offers {offered}, the truth was at most {most}"
         ));

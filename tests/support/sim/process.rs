@@ -169,7 +169,7 @@ fn work(
     let protocol = &setup.settings.protocol;
     let lookup = &opened.lookup;
     let durable = |order: &str| {
-        let sql = "SELECT count(*) FROM orders WHERE order_id = ?1";
+        let sql = "SELECT (SELECT count(*) FROM orders WHERE order_id = ?1) + (SELECT count(*) FROM rejects WHERE subject = ?1)";
         let lookup = lookup.lock().unwrap();
         let known = lookup
             .prepare_cached(sql)

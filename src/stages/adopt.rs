@@ -30,7 +30,12 @@ pub enum Adoption {
 pub fn adopt(ctx: &Context<'_>, order: &OrderRow, report: &mut Report) -> StageResult<Adoption> {
     let instance = ctx.store.instance()?;
     let known = order.searched_generation == instance.generation;
-    if known || !ctx.may_be_lost(&instance, order) || order.facts.before_cutover {
+    if known {
+        return Ok(Adoption::Complete);
+    }
+    if order.facts.before_cutover || !ctx.may_be_lost(&instance, order) {
+        ctx.store
+            .write(|tx| tx.set_searched(&order.id, instance.generation))?;
         return Ok(Adoption::Complete);
     }
     if !ctx.settings.searchable {

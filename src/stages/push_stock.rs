@@ -336,6 +336,13 @@ impl<'a> Push<'a> {
                 .push(&item.row.sku, &item.row.warehouse)?
                 .unwrap_or_else(|| item.row.clone());
             let item = Item { row, ..item };
+            let (sku, warehouse) = (&item.row.sku, &item.row.warehouse);
+            if self.ctx.store.may_have_moved(sku, warehouse)? {
+                let reason =
+                    "an order of it may have moved on in the time that this state file has lost";
+                holds.push((item, reason.to_owned(), false));
+                continue;
+            }
             let (terms, out_open) = match figure(self.ctx, self.ctx.store, &item, reading)? {
                 Figure::Terms(terms, out_open) => (*terms, out_open),
                 Figure::Held(reason, absent) => {

@@ -248,6 +248,13 @@ impl Store {
         self.many(sql, named_params! { ":sku": sku.as_str() }, OrderRow::read)
     }
 
+    /// Tells whether an order of a SKU may have moved on in a time that this memory has lost, and was not looked for yet.
+    pub fn may_have_moved(&self, sku: &SkuId, warehouse: &WarehouseId) -> StoreResult<bool> {
+        let sql = include_str!("../../sql/store/sku_may_have_moved.sql");
+        let params = named_params! { ":sku": sku.as_str(), ":warehouse": warehouse.as_str() };
+        self.one(sql, params, |row| row.get(0))
+    }
+
     /// Lists the open orders of a SKU that are not yet in A.
     pub fn unacknowledged_orders(&self, sku: &SkuId) -> StoreResult<Vec<OrderId>> {
         let sql = include_str!("../../sql/store/orders_unacknowledged_of_sku.sql");

@@ -85,7 +85,7 @@ const DATE_MARGIN_MS: i64 = 2000;
 const LONGEST_WAIT_MS: i64 = 3_600_000;
 
 /// How far the storefront's clock and ours may stand apart beyond what is known.
-const CLOCKS_APART_MS: i64 = 10 * 60_000;
+const CLOCKS_APART_MS: i64 = 3 * 3_600_000;
 
 /// Items listed per query; reaching it is a warning, the next run goes on.
 pub const BATCH: u32 = 500;

@@ -344,7 +344,6 @@ impl History {
     fn disturb(&mut self) {
         let gap = self.rng.i64(30_000..400_000);
         let jump = self.rng.i64(-3_600_000..3_600_000);
-        let far = self.rng.u32(0..20) == 0;
         let draws = [
             self.rng.u32(0..100),
             self.rng.u32(0..100),
@@ -356,7 +355,7 @@ impl History {
             act_outside(world);
             judge::remember_truths(world, &warehouse());
             if world.rates.jumps && draws[0] < 30 {
-                world.skew += if far { jump * 24 * 365 } else { jump };
+                world.skew = (world.skew + jump).clamp(-7_200_000, 7_200_000);
                 world.note("the wall clock jumps");
             }
             if world.rates.reboots && draws[1] < 15 {

@@ -59,7 +59,10 @@ pub fn search(
         Depth::BeforeSending => &[Form::Text],
         Depth::AfterSending => &[Form::Text, Form::Day],
     };
-    let canary = Canary::choose(ctx, base, depth, report)?;
+    let never_sent = depth == Depth::BeforeSending
+        && wanted.iter().all(|(e, _)| e.attempt == 0 || !e.doubted)
+        && ctx.store.instance()?.generation == 1;
+    let canary = Canary::choose(ctx, base, never_sent, report)?;
     let before = canary.look(ctx, base, forms, report)?;
     let mut verdicts = Vec::with_capacity(wanted.len());
     for (effect, movement) in wanted {
@@ -89,7 +92,7 @@ pub fn day(
     day: &ErpDay,
     report: &mut Report,
 ) -> StageResult<Result<Vec<FoundMovement>, String>> {
-    let canary = Canary::choose(ctx, base, Depth::AfterSending, report)?;
+    let canary = Canary::choose(ctx, base, false, report)?;
     if let Err((reason, _)) = canary.look(ctx, base, &[Form::Day], report)? {
         return Ok(Err(reason));
     }
@@ -120,7 +123,7 @@ pub fn about(
     order: &OrderId,
     report: &mut Report,
 ) -> StageResult<About> {
-    let canary = Canary::choose(ctx, base, Depth::AfterSending, report)?;
+    let canary = Canary::choose(ctx, base, false, report)?;
     if matches!(canary, Canary::None) {
         return Ok(About::Unproved);
     }
@@ -164,7 +167,7 @@ impl Canary {
     fn choose(
         ctx: &Context<'_>,
         base: &BaseCode,
-        depth: Depth,
+        never_sent: bool,
         report: &mut Report,
     ) -> StageResult<Self> {
         let ours: Vec<_> = ctx
@@ -176,7 +179,7 @@ impl Canary {
         if !ours.is_empty() {
             return Ok(Self::Ours(ours));
         }
-        if depth == Depth::BeforeSending && ctx.store.instance()?.generation == 1 {
+        if never_sent {
             return Ok(Self::None);
         }
         for back in 0..CANARY_DAYS {

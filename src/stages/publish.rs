@@ -37,8 +37,8 @@ pub struct Candidate<'a> {
 
 /// How one write ended.
 enum Sent {
-    /// What was read back.
-    ReadBack(Vec<StoreStock>),
+    /// What was read back, and whether the write itself was answered with success.
+    ReadBack(Vec<StoreStock>, bool),
     /// The storefront was locked and discarded it.
     Locked(String),
     /// Not confirmed; the next run goes on.
@@ -130,7 +130,13 @@ fn pass<'a>(
                 let reason = err.err().map_or_else(String::new, |e| e.to_string());
                 hold(ctx, &[(&candidate.item, reason, false)], report)?;
             }
-            Sent::ReadBack(stock) => {
+            // An equal number proves nothing about the reservations that this very write was to clear.
+            Sent::ReadBack(_, false) if candidate.item.row.ack_t > candidate.item.row.pushed_t => {
+                let reason =
+                    "whether acknowledged reservations were cleared is not known".to_owned();
+                hold(ctx, &[(&candidate.item, reason, false)], report)?;
+            }
+            Sent::ReadBack(stock, _) => {
                 report.reached += 1;
                 again.extend(judge(ctx, candidate, &intent, &stock, may_repeat, report)?);
             }
@@ -384,7 +390,7 @@ fn send(storefront: &dyn Storefront, candidate: &Candidate<'_>, permit: Permit<'
     match answer {
         // Whatever the answer to an absolute write, the number read back decides.
         Ok(()) | Err(PortError::Uncertain { .. }) => match storefront.stock(&row.sku) {
-            Ok(stock) => Sent::ReadBack(stock),
+            Ok(stock) => Sent::ReadBack(stock, answer.is_ok()),
             Err(err) => Sent::Open(err),
         },
         Err(PortError::Transient { reason, .. }) if reason.contains("locked") => {

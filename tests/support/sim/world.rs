@@ -214,7 +214,9 @@ impl World {
             self.note(&format!("late write of {at} takes effect: {late:?}"));
             match late {
                 Late::Book(base, draft) => {
-                    self.enter(&base, draft);
+                    let movement = self.enter(&base, draft);
+                    // By then the listing shows it: a lag on top would break an assumption.
+                    self.listed_from.insert(movement.number, at);
                 }
                 Late::Handle(id) => {
                     let now = self.now();

@@ -204,10 +204,10 @@ fn histories(asked: &Asked) -> bool {
         began.elapsed().as_secs(),
         sums.histories / seconds,
     );
-    let row = |row: &&str| format!("{row} {}", sums.fired.get(*row).unwrap_or(&0));
+    let counted = |row: &&str| format!("{row} {}", sums.fired.get(*row).unwrap_or(&0));
     println!(
         "transitions: {}",
-        ROWS.iter().map(|r| row(&r)).collect::<Vec<_>>().join(", ")
+        ROWS.iter().map(counted).collect::<Vec<_>>().join(", ")
     );
     let never: Vec<_> = ROWS
         .iter()

@@ -374,6 +374,9 @@ impl Tx<'_> {
             } else {
                 None
             };
+            // A person may have started its handling before it was canceled, unseen: the store then still subtracts it.
+            let unseen = old.as_ref().is_none_or(|old| old.facts.canceled.is_none());
+            let ack_t = ack_t.or(facts.canceled.filter(|_| unseen));
             let ack_t = ack_t.map(|_| seen.store_time);
             self.order_pushes_due(&document.id, fact_seq, seen.store_time, ack_t)?;
         }

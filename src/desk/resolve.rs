@@ -99,7 +99,7 @@ pub fn retry(store: &Store, id: &OrderId, act: Act<'_>) -> Result<String, ActErr
             }
         }
         tx.unpark(id)?;
-        tx.set_replan(id, true, Moment(0))?;
+        tx.plan_again(id)?;
         tx.audit(act.who, "retry", id.as_str(), act.evidence, act.now)
     })?;
     Ok(format!("order {id} is tried again in the next run"))
@@ -223,7 +223,7 @@ fn settle(
             if !canceled || !effect.is_outgoing() {
                 tx.waive(effect.id)?;
             }
-            tx.set_replan(id, true, Moment(0))?;
+            tx.plan_again(id)?;
         }
         Word::Cancel | Word::Handled => {}
     }
@@ -261,7 +261,7 @@ fn resolve_lost(
         }
         tx.set_searched(id, generation)?;
         tx.unpark(id)?;
-        tx.set_replan(id, true, Moment(0))?;
+        tx.plan_again(id)?;
         let seq = tx.next_seq()?;
         tx.order_pushes_due(id, seq, act.store_time, None)?;
         let detail = format!("{}: {}", word.as_str(), act.evidence);

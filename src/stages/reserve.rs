@@ -92,7 +92,7 @@ fn look_at(
     levels: &mut Levels,
     report: &mut Report,
 ) -> StageResult {
-    let done = |tx: &Tx<'_>| tx.set_replan(&order.id, false, crate::domain::time::Moment(0));
+    let done = |tx: &Tx<'_>| tx.looked_at(order).map(|_| ());
     let foreign = order.facts.before_cutover || order.booked_before;
     if foreign || order.facts.settled.is_some() {
         ctx.store.write(done)?;
@@ -156,12 +156,25 @@ fn look_at(
                 format!("order {} waits for the ERP: {reason}", order.id),
             );
             let next = ctx.next_try(0);
-            Ok(ctx.store.write(|tx| tx.set_replan(&order.id, true, next))?)
+            Ok(ctx.store.write(|tx| tx.put_off(order, next))?)
         }
     }
 }
 
 impl Case<'_> {
+    /// Whether the order and its effects are as they were read; if not, the next run plans on what is true then.
+    fn stands(&self, tx: &Tx<'_>) -> StoreResult<bool> {
+        let order = tx.order(&self.order.id)?;
+        if order.is_none_or(|now| now.fact_seq != self.order.fact_seq) {
+            return Ok(false);
+        }
+        let states = |effects: &[Effect]| -> Vec<_> {
+            let state = |e: &Effect| (e.id, e.state, e.attempt);
+            effects.iter().map(state).collect()
+        };
+        Ok(states(&tx.attempts_of(&self.order.id)?) == states(&self.effects))
+    }
+
     /// Whether an outcome must be known before anything can be planned on top of it.
     fn undecided(&self) -> bool {
         self.effects.iter().any(|e| {
@@ -294,11 +307,7 @@ fn plan(ctx: &Context<'_>, case: &Case<'_>, levels: &Levels, report: &mut Report
     }
     let first = order.facts.reserved.is_none();
     let planned = ctx.store.write(|tx| {
-        // Poll may have read the order again since; then the next run plans on what is true now.
-        if tx
-            .order(&order.id)?
-            .is_none_or(|now| now.fact_seq != order.fact_seq)
-        {
+        if !case.stands(tx)? {
             return Ok(false);
         }
         if !as_planned {
@@ -557,6 +566,9 @@ fn item(
 fn release(ctx: &Context<'_>, case: &Case<'_>, report: &mut Report) -> StageResult {
     let order = case.order;
     let outcome = ctx.store.write(|tx| {
+        if !case.stands(tx)? {
+            return Ok(None);
+        }
         for effect in &case.effects {
             match (effect.kind, effect.state) {
                 (
@@ -573,7 +585,7 @@ fn release(ctx: &Context<'_>, case: &Case<'_>, report: &mut Report) -> StageResu
         }
         tx.release(&order.id)?;
         if case.undecided() {
-            return Ok("released");
+            return Ok(Some("released"));
         }
         let outcome = reverse(ctx, tx, case)?;
         let asked = tx.outbox_last(NoticeKind::Remito, order.id.as_str())?;
@@ -585,14 +597,16 @@ fn release(ctx: &Context<'_>, case: &Case<'_>, report: &mut Report) -> StageResu
             };
             ctx.notify(tx, NoticeKind::RemitoWithdrawn, order.id.as_str(), &body)?;
         }
-        tx.set_replan(&order.id, false, crate::domain::time::Moment(0))?;
-        Ok(outcome)
+        tx.looked_at(order)?;
+        Ok(Some(outcome))
     })?;
-    report.count("orders released");
-    report.say(
-        order.id.as_str(),
-        format!("order {} was canceled: {outcome}", order.id),
-    );
+    if let Some(outcome) = outcome {
+        report.count("orders released");
+        report.say(
+            order.id.as_str(),
+            format!("order {} was canceled: {outcome}", order.id),
+        );
+    }
     Ok(())
 }
 
@@ -677,11 +691,17 @@ fn items_of(case: &Case<'_>, booked: &Booked) -> Vec<NoticeItem> {
 
 fn park(ctx: &Context<'_>, order: &OrderRow, reason: &str, report: &mut Report) -> StageResult {
     let body = parked_notice(order, reason);
-    ctx.store.write(|tx| {
-        tx.park(&order.id, reason, ctx.now)?;
-        tx.set_replan(&order.id, false, crate::domain::time::Moment(0))?;
-        ctx.notify(tx, NoticeKind::Parked, order.id.as_str(), &body)
+    let parked = ctx.store.write(|tx| {
+        // What poll has read since may change the verdict.
+        let stands = tx.looked_at(order)?;
+        if stands {
+            tx.park(&order.id, reason, ctx.now)?;
+            ctx.notify(tx, NoticeKind::Parked, order.id.as_str(), &body)?;
+        }
+        Ok(stands)
     })?;
-    report.count("orders parked");
+    if parked {
+        report.count("orders parked");
+    }
     Ok(())
 }

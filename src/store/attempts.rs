@@ -451,7 +451,7 @@ impl Tx<'_> {
             .order(order)?
             .is_some_and(|o| o.facts.canceled.is_some())
         {
-            self.set_replan(order, true, Moment(0))?;
+            self.plan_again(order)?;
         }
         Ok(())
     }

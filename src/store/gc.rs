@@ -150,9 +150,8 @@ mod tests {
         store
             .write(|tx| tx.shift("H9", &effect, EffectState::Canceled, now))
             .unwrap();
-        store
-            .write(|tx| tx.set_replan(&id, false, Moment(0)))
-            .unwrap();
+        let order = store.order(&id).unwrap().unwrap();
+        assert!(store.write(|tx| tx.looked_at(&order)).unwrap());
         assert_eq!(
             store.write(|tx| tx.settle(now, false)).unwrap(),
             std::slice::from_ref(&id)

@@ -476,11 +476,30 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Says whether, and from when, `reserve` must look at an order.
-    pub fn set_replan(&self, id: &OrderId, replan: bool, not_before: Moment) -> StoreResult<()> {
+    /// Makes `reserve` look at an order in its next run, whatever it is about to record now.
+    pub fn plan_again(&self, id: &OrderId) -> StoreResult<()> {
+        let seq = self.next_seq()?;
         self.run(
-            include_str!("../../sql/store/order_replan.sql"),
-            named_params! { ":order_id": id.as_str(), ":replan": replan, ":not_before": not_before.0 },
+            include_str!("../../sql/store/order_plan_again.sql"),
+            named_params! { ":order_id": id.as_str(), ":seq": seq.0 },
+        )?;
+        Ok(())
+    }
+
+    /// Records that `reserve` has looked at the order as it was read; `false`, and nothing, when it has changed since.
+    pub fn looked_at(&self, order: &OrderRow) -> StoreResult<bool> {
+        let changed = self.run(
+            include_str!("../../sql/store/order_looked_at.sql"),
+            named_params! { ":order_id": order.id.as_str(), ":fact_seq": order.fact_seq.0 },
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Makes an order wait before `reserve` looks at it again, unless it has changed since it was read.
+    pub fn put_off(&self, order: &OrderRow, until: Moment) -> StoreResult<()> {
+        self.run(
+            include_str!("../../sql/store/order_put_off.sql"),
+            named_params! { ":order_id": order.id.as_str(), ":fact_seq": order.fact_seq.0, ":until": until.0 },
         )?;
         Ok(())
     }

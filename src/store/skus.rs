@@ -172,9 +172,10 @@ impl Tx<'_> {
 
     /// Makes `reserve` look again at the open orders of a SKU whose mapping changed.
     pub fn replan_orders_of(&self, sku: &SkuId) -> StoreResult<usize> {
+        let seq = self.next_seq()?;
         self.run(
             include_str!("../../sql/store/sku_orders_replan.sql"),
-            named_params! { ":sku": sku.as_str() },
+            named_params! { ":sku": sku.as_str(), ":seq": seq.0 },
         )
     }
 

@@ -236,10 +236,13 @@ fn mutants(asked: &Asked) -> bool {
         "mutant", "guards on", "off"
     );
     for mutant in Mutant::ALL.iter().copied().filter(|m| *m != Mutant::None) {
+        let replaced = AtomicU64::new(0);
         let first = |guards: bool| {
             let killed = Mutex::new(None);
             all(asked, |seed| {
-                if play(seed, mutant, guards, false).violations.is_empty() {
+                let outcome = play(seed, mutant, guards, false);
+                replaced.fetch_add(outcome.replaced, Ordering::Relaxed);
+                if outcome.violations.is_empty() {
                     return true;
                 }
                 let mut killed = killed.lock().unwrap();
@@ -259,6 +262,13 @@ fn mutants(asked: &Asked) -> bool {
             show(off),
             mutant.what()
         );
+        if mutant.replaces() && replaced.into_inner() == 0 {
+            println!(
+                "{} replaces no statement: nothing was broken",
+                mutant.name()
+            );
+            held = false;
+        }
         held &= on.is_some() || off.is_some();
     }
     held

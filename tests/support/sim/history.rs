@@ -37,6 +37,8 @@ pub struct Outcome {
     pub simulated: i64,
     /// How often each row of the transition table was taken.
     pub fired: BTreeMap<String, u64>,
+    /// How often a statement was replaced by the mutant's.
+    pub replaced: u64,
     /// The hash of all that happened.
     pub hash: u64,
     /// How often what went wrong.
@@ -143,6 +145,8 @@ fn swarm(rng: &mut fastrand::Rng) -> Rates {
         jumps: rng.u32(0..100) < 30,
         reboots: rng.u32(0..100) < 40,
         restores: rng.u32(0..100) < 25,
+        impatient: false,
+        search_first: true,
     }
 }
 
@@ -273,10 +277,14 @@ struct History {
 pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x5357_4152_4d00);
     let mut rates = swarm(&mut rng);
+    rates.impatient = fastrand::Rng::with_seed(seed ^ 0x494d_5041).u32(0..100) < 15;
     mutant.rates(&mut rates);
     if !guards {
         rates.lock_broken = true;
         rates.overlap = true;
+        // What an old copy has lost, the search before the sending alone can find.
+        rates.search_first = false;
+        rates.restores = false;
     }
     let goods = products(rng.usize(2..5));
     let mut vtex = VtexModel::new(&goods, &[WAREHOUSE]);
@@ -284,6 +292,9 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
     vtex.habits.strict_dates = rng.bool();
     vtex.habits.lose_every = rng.u64(0..2) * 7;
     let mut settings = settings();
+    if rates.impatient {
+        settings.protocol.undecided_after = 15 * 60_000;
+    }
     mutant.settings(&mut settings);
     let world = World::new(seed, vtex, DragonfishModel::new(&goods), rates, trace);
     let mut history = History {
@@ -617,6 +628,7 @@ impl History {
             orders: world.vtex.orders.len(),
             simulated: world.t - 1_790_000_000_000,
             fired: world.fired,
+            replaced: world.replaced,
             rates,
             trace: world.trace.unwrap_or_default(),
         }

@@ -1,11 +1,12 @@
 //! What the simulator must catch: the protocol with one guard broken, from outside the stages.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, WarehouseId};
-use stockbridge::domain::movement::{ErpDay, FoundMovement, Movement};
-use stockbridge::domain::order::{FeedEvent, OrderDocument};
+use stockbridge::domain::movement::{ErpDay, FoundMovement, Movement, MovementKey};
+use stockbridge::domain::order::{FeedEvent, OrderDocument, OrderStage};
 use stockbridge::domain::ports::{
     Clock, FeedConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortError, PortResult,
     ReservationState, Search, SkuInfo, StockSource, StoreStock, Storefront,
@@ -67,7 +68,12 @@ mutants! {
     KeyForgotten = "key-forgotten", "gc forgets keys of settled orders at once";
     NoHold = "no-hold", "a restored memory books without waiting for lost writes";
     NoMark = "no-mark", "a restored memory is not recognised";
-    InflightCleared = "inflight-cleared", "an unconfirmed stock write is forgotten";
+    InflightCleared = "inflight-cleared", "an unconfirmed stock write is forgotten by the next";
+    RandomKey = "random-key", "every attempt of a movement bears a new key";
+    OrdersBefore = "orders-before", "open orders are read before the reading of the ERP begins, not after";
+    InvoicedIsTaken = "invoiced-is-taken", "an invoiced order counts as acknowledged, whatever its reservation says";
+    ReturnIgnored = "return-ignored", "a planned reversal no longer leaves its order's units in B";
+    LinesForgotten = "lines-forgotten", "a canceled order is left out of the sums although its goods are booked";
 }
 
 impl Mutant {
@@ -102,6 +108,38 @@ impl Mutant {
         }
     }
 
+    /// Whether it works by another statement: one that never replaces any breaks nothing.
+    pub fn replaces(self) -> bool {
+        matches!(
+            self,
+            Self::NoIntent
+                | Self::StateOnly
+                | Self::NoConfirmation
+                | Self::DoneAtOnce
+                | Self::UnknownIsBooked
+                | Self::ReturnLate
+                | Self::JoinsLate
+                | Self::NoHold
+                | Self::InflightCleared
+                | Self::ReturnIgnored
+                | Self::LinesForgotten
+        )
+    }
+
+    /// What is done to the state when a process begins.
+    pub fn at_start(self) -> Option<&'static str> {
+        match self {
+            Self::OrphanRescued => Some(
+                "UPDATE attempts SET state = 'PLANNED' WHERE state = 'SENDING' AND kind = 'movement'",
+            ),
+            Self::KeyForgotten => Some(
+                "DROP TRIGGER IF EXISTS attempts_kept;
+                 DELETE FROM attempts WHERE order_id NOT IN (SELECT order_id FROM orders)",
+            ),
+            _ => None,
+        }
+    }
+
     /// Replaces a statement.
     pub fn statement(self, sql: &str) -> Option<String> {
         let swap = |from: &str, to: &str| sql.contains(from).then(|| sql.replace(from, to));
@@ -119,8 +157,8 @@ impl Mutant {
                 "WHERE id = :id AND state = :from_state AND :attempt >= 0",
             ),
             Self::NoConfirmation => swap(
-                "inflight_until = :inflight_until, uncertain_until = :uncertain_until",
-                "inflight_until = 0 * :inflight_until, uncertain_until = 0 * :uncertain_until",
+                "inflight_until = :inflight_until,\n    uncertain_until = :uncertain_until",
+                "inflight_until = 0 * :inflight_until,\n    uncertain_until = 0 * :uncertain_until",
             ),
             Self::DoneAtOnce => swap(
                 "ELSE a.done_seq END < :start_seq",
@@ -148,7 +186,14 @@ impl Mutant {
                 "hold_until = :hold_until, hold_boot = :hold_boot,\n    known_until",
                 "hold_until = 0 * :hold_until, hold_boot = :hold_boot,\n    known_until",
             ),
-            Self::InflightCleared => swap("max(uncertain_until", "min(0"),
+            Self::InflightCleared => swap(
+                "\n    uncertain_until = :uncertain_until, boot_id",
+                "\n    uncertain_until = 0 * :uncertain_until, boot_id",
+            ),
+            Self::ReturnIgnored => swap("AND a.state = 'PLANNED'", "AND a.state = 'NONE'"),
+            Self::LinesForgotten => {
+                swap("AND l.live = 1", "AND l.live = 1 AND o.canceled_at IS NULL")
+            }
             _ => None,
         }
     }
@@ -158,6 +203,7 @@ impl Mutant {
         Wrapped {
             mutant: self,
             peers,
+            read: Mutex::default(),
         }
     }
 }
@@ -166,6 +212,7 @@ impl Mutant {
 pub struct Wrapped<'a> {
     mutant: Mutant,
     peers: &'a Peers<'a>,
+    read: Mutex<BTreeMap<OrderId, OrderDocument>>,
 }
 
 impl Storefront for Wrapped<'_> {
@@ -195,7 +242,18 @@ impl Storefront for Wrapped<'_> {
         self.peers.list_orders(filter, page)
     }
     fn order(&self, id: &OrderId) -> PortResult<Option<OrderDocument>> {
-        self.peers.order(id)
+        let mut read = self.read.lock().unwrap();
+        if let (Mutant::OrdersBefore, Some(document)) = (self.mutant, read.get(id)) {
+            return Ok(Some(document.clone()));
+        }
+        let mut document = self.peers.order(id)?;
+        if let Some(document) = &mut document {
+            if self.mutant == Mutant::InvoicedIsTaken && document.stage == OrderStage::Invoiced {
+                document.stage = OrderStage::Handling;
+            }
+            read.insert(id.clone(), document.clone());
+        }
+        Ok(document)
     }
     fn start_handling(&self, id: &OrderId, permit: &Permit<'_>) -> PortResult<()> {
         self.peers.start_handling(id, permit)
@@ -272,6 +330,17 @@ impl MovementSink for Wrapped<'_> {
         self.peers.check(movement)
     }
     fn book(&self, movement: &Movement, permit: &Permit<'_>) -> PortResult<FoundMovement> {
+        if self.mutant == Mutant::RandomKey {
+            let random = self.peers.sim.with(|world| world.rng.u64(..));
+            let other = Movement {
+                key: MovementKey::from_store(format!("V1{random:013X}")),
+                ..movement.clone()
+            };
+            let mut found = self.peers.book(&other, permit)?;
+            found.reference = movement.key.to_string();
+            found.note = movement.marker();
+            return Ok(found);
+        }
         let answer = self.peers.book(movement, permit);
         match (self.mutant, answer) {
             (Mutant::ErrorIsNo, Err(PortError::Uncertain { reason })) => {
@@ -310,8 +379,11 @@ impl MovementSink for Wrapped<'_> {
         Ok(match (self.mutant, self.peers.find(base, search)?) {
             (Mutant::PartialIsAll, Listing::Inconclusive(_)) => Listing::Complete(vec![]),
             (Mutant::EmptyIsNone, Listing::Complete(rows)) if rows.is_empty() => {
-                // The canary is answered from memory, so to say: nothing is ever missed.
-                Listing::Complete(rows)
+                // The canaries are there whatever the listing shows; the one looked for is not.
+                let listed = self.peers.sim.with(|w| self.peers.listed(w, base, search));
+                let ours = |row: &FoundMovement| (self.peers.state_of)(&row.reference);
+                let canary = |row: &FoundMovement| ours(row).is_none_or(|state| state == "DONE");
+                Listing::Complete(listed.into_iter().filter(canary).collect())
             }
             (_, listing) => listing,
         })

@@ -38,6 +38,8 @@ pub struct Peers<'a> {
     pub counted: BTreeSet<BaseCode>,
     /// Where the state file's orders can be looked up: a handle is committed only when its order is durable.
     pub durable: &'a (dyn Fn(&str) -> bool + Sync),
+    /// The state of a movement in the state file, by its key.
+    pub state_of: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// How far the storefront's clock was ahead at its last answer.
     pub ahead: Mutex<Option<i64>>,
     /// What the mark says whose memory it is.
@@ -140,6 +142,24 @@ impl Peers<'_> {
             (Fate::Denied, _) => Err(PortError::denied("401")),
             _ => Err(PortError::uncertain("no usable answer")),
         }
+    }
+
+    /// What the ERP lists now when nothing goes wrong.
+    pub fn listed(&self, world: &World, base: &BaseCode, search: &Search) -> Vec<FoundMovement> {
+        let rows: Vec<&Entered> = match search {
+            Search::Text(text) => world.erp.search(base, text),
+            Search::Day(wanted) => {
+                let of_day = world.erp.movements.iter().filter(|m| m.base == *base);
+                of_day
+                    .filter(|m| day(m.at.0).as_ref() == Some(wanted))
+                    .collect()
+            }
+        };
+        let from = |m: &Entered| world.listed_from.get(&m.number).copied();
+        rows.into_iter()
+            .filter(|m| from(m).is_none_or(|at| at <= world.t))
+            .map(|m| self.found(m))
+            .collect()
     }
 
     fn found(&self, movement: &Entered) -> FoundMovement {
@@ -559,7 +579,7 @@ impl MovementSink for Peers<'_> {
     }
 
     fn find(&self, base: &BaseCode, search: &Search) -> PortResult<Listing> {
-        Peers::read(self, &format!("search {search:?}"), |world| {
+        let listing = Peers::read(self, &format!("search {search:?}"), |world| {
             if world.faults_on && world.blind_until < world.t && world.chance(5) {
                 world.blind_until = world.t + 1_500_000;
             }
@@ -569,21 +589,21 @@ impl MovementSink for Peers<'_> {
             if world.faults_on && world.chance(20) {
                 return Listing::Inconclusive("a page is missing".into());
             }
-            let rows: Vec<Entered> = match search {
-                Search::Text(text) => world.erp.search(base, text).into_iter().cloned().collect(),
-                Search::Day(wanted) => {
-                    let of_day = world.erp.movements.iter().filter(|m| m.base == *base);
-                    of_day
-                        .filter(|m| day(m.at.0).as_ref() == Some(wanted))
-                        .cloned()
-                        .collect()
-                }
-            };
-            let now = world.t;
-            let listed = rows
-                .iter()
-                .filter(|m| world.listed_from.get(&m.number).is_none_or(|at| *at <= now));
-            Listing::Complete(listed.map(|m| self.found(m)).collect())
+            Listing::Complete(self.listed(world, base, search))
+        })?;
+        if self.sim.with(|world| world.rates.search_first) {
+            return Ok(listing);
+        }
+        // What is about to be sent is looked for in vain.
+        let planned = |row: &FoundMovement| {
+            (self.state_of)(&row.reference).is_some_and(|state| state == "PLANNED")
+        };
+        Ok(match listing {
+            Listing::Complete(mut rows) => {
+                rows.retain(|row| !planned(row));
+                Listing::Complete(rows)
+            }
+            listing => listing,
         })
     }
 
@@ -709,7 +729,9 @@ impl Locks for SimLocks {
         let mut waited = 0;
         loop {
             let got = self.sim.with(|world| {
-                let free = world.rates.lock_broken
+                // With every other guard off as well, this one alone keeps an order out of A while a number is on its way.
+                let sound = name == "vtex" && !world.rates.search_first;
+                let free = (world.rates.lock_broken && !sound)
                     || world
                         .locks
                         .get(name)

@@ -85,7 +85,11 @@ impl Watch for Points {
     }
 
     fn statement(&self, sql: &str) -> Option<String> {
-        self.mutant.statement(sql)
+        let replaced = self.mutant.statement(sql);
+        if replaced.is_some() {
+            self.sim.with(|world| world.replaced += 1);
+        }
+        replaced
     }
 }
 
@@ -163,8 +167,10 @@ fn work(
     let sim = &setup.sim;
     let mark = sim.with(|world| world.mark.clone());
     let store = &opened.store;
-    if setup.mutant == Mutant::OrphanRescued {
-        rescue(setup);
+    if let Some(sql) = setup.mutant.at_start() {
+        let conn = connect(&setup.database.lock().unwrap().clone());
+        // A busy database is tried by the next process.
+        let _ = conn.execute_batch(sql);
     }
     let protocol = &setup.settings.protocol;
     let lookup = &opened.lookup;
@@ -175,6 +181,13 @@ fn work(
             .prepare_cached(sql)
             .and_then(|mut s| s.query_row([order], |row| row.get(0)));
         known.unwrap_or(1_i64) > 0
+    };
+    let state_of = |key: &str| {
+        let lookup = lookup.lock().unwrap();
+        let state = lookup
+            .prepare_cached("SELECT state FROM attempts WHERE key = ?1")
+            .and_then(|mut s| s.query_row([key], |row| row.get(0)));
+        state.ok()
     };
     let peers = Peers {
         sim,
@@ -187,6 +200,7 @@ fn work(
         ),
         counted: setup.settings.warehouses[0].counted.clone(),
         durable: &durable,
+        state_of: &state_of,
         ahead: Mutex::new(None),
         mark: Mutex::new(None),
     };
@@ -254,11 +268,4 @@ fn work(
             (*stage, outcome.ending)
         })
         .collect()
-}
-
-/// What a job queue does with a stuck job: makes it available again.
-fn rescue(setup: &Setup) {
-    let conn = connect(&setup.database.lock().unwrap().clone());
-    let sql = "UPDATE attempts SET state = 'PLANNED' WHERE state = 'SENDING' AND kind = 'movement'";
-    let _ = conn.execute(sql, []);
 }

@@ -35,6 +35,10 @@ pub struct Rates {
     pub reboots: bool,
     /// Backups are put back.
     pub restores: bool,
+    /// People are called after minutes, not after a day.
+    pub impatient: bool,
+    /// A movement is looked for before it is sent.
+    pub search_first: bool,
 }
 
 /// A write that takes effect after its call was given up.
@@ -95,6 +99,8 @@ pub struct World {
     pub mails: Vec<Mail>,
     /// How often each row of the transition table was taken.
     pub fired: BTreeMap<String, u64>,
+    /// How often a statement was replaced by a mutant's.
+    pub replaced: u64,
     /// Deaths so far.
     pub deaths: u64,
     /// Faults so far.
@@ -158,6 +164,7 @@ impl World {
             mark: None,
             mails: vec![],
             fired: BTreeMap::new(),
+            replaced: 0,
             deaths: 0,
             faults: 0,
             violations: vec![],

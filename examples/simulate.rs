@@ -269,7 +269,11 @@ fn mutants(asked: &Asked) -> bool {
             );
             held = false;
         }
-        held &= on.is_some() || off.is_some();
+        if let Some(why) = mutant.covered().filter(|_| on.is_none() && off.is_none()) {
+            println!("{:20} covered: {why}", "");
+        } else {
+            held &= on.is_some() || off.is_some();
+        }
     }
     held
 }

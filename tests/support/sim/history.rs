@@ -146,13 +146,15 @@ fn swarm(rng: &mut fastrand::Rng) -> Rates {
         reboots: rng.u32(0..100) < 40,
         restores: rng.u32(0..100) < 25,
         impatient: false,
+        hands: false,
         search_first: true,
     }
 }
 
 /// What happens outside without us: sales, payments, cancellations, people.
 pub fn nature(world: &mut World) {
-    if !world.faults_on || !world.chance(4) {
+    let often = if world.rates.hands { 40 } else { 4 };
+    if !world.faults_on || !world.chance(often) {
         return;
     }
     act_outside(world);
@@ -172,7 +174,13 @@ fn act_outside(world: &mut World) {
         let fits = of_status(world, wanted);
         (!fits.is_empty()).then(|| fits[world.rng.usize(0..fits.len())].clone())
     };
-    match world.rng.u32(0..100) {
+    let act = world.rng.u32(0..100);
+    let act = if world.rates.hands && act % 2 == 0 {
+        90
+    } else {
+        act
+    };
+    match act {
         0..=34 => sell(world),
         35..=49 => {
             let shop = base(SHOPS[world.rng.usize(0..SHOPS.len())]);
@@ -213,17 +221,17 @@ fn act_outside(world: &mut World) {
                 let line = world.vtex.orders[&id].lines[0].clone();
                 let units = world.rng.u32(1..4);
                 world.note(&format!("{id} changes to {units} units"));
-                // An order that changes after its movement is known when it is read again, not to a push before.
-                world.unjudged.insert(line.sku.clone());
+                world.act_unseen(&id);
                 world.vtex.change(&id, &line.sku, units, now);
             }
         }
         88..=92 => {
             if let Some(id) = pick(world, &["ready-for-handling"]) {
                 world.note(&format!("a person starts handling {id}"));
-                // Whether poll had seen it cannot be known here: such a number is not judged before the end.
-                for line in world.vtex.orders[&id].lines.clone() {
-                    world.unjudged.insert(line.sku);
+                // A known order is read again before each number that it has a part in, and the date that goes out with
+                // the number protects what is acknowledged later, unless the store takes no notice of dates.
+                if world.undurable.contains(&id) || !world.vtex.habits.strict_dates {
+                    world.act_unseen(&id);
                 }
                 let _ = world.vtex.start_handling(&id, now);
             }
@@ -259,6 +267,7 @@ fn sell(world: &mut World) {
         world.vtex.place(&lines, now)
     };
     world.note(&format!("{id} is placed: {lines:?}"));
+    world.undurable.insert(id);
 }
 
 /// A history in the making.
@@ -277,7 +286,9 @@ struct History {
 pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x5357_4152_4d00);
     let mut rates = swarm(&mut rng);
-    rates.impatient = fastrand::Rng::with_seed(seed ^ 0x494d_5041).u32(0..100) < 15;
+    let mut more = fastrand::Rng::with_seed(seed ^ 0x494d_5041);
+    rates.impatient = more.u32(0..100) < 15;
+    rates.hands = more.u32(0..100) < 10;
     mutant.rates(&mut rates);
     if !guards {
         rates.lock_broken = true;
@@ -427,7 +438,10 @@ impl History {
             self.keeper.push(held);
             self.setup.stores.lock().unwrap().clear();
             *self.setup.database.lock().unwrap() = name;
-            self.with(|world| world.note("an old state is put back"));
+            self.with(|world| {
+                world.undurable = world.vtex.orders.keys().cloned().collect();
+                world.note("an old state is put back");
+            });
         }
     }
 

@@ -52,7 +52,7 @@ pub fn pushed(world: &mut World, sku: &SkuId, warehouse: &WarehouseId, as_of: Mo
         .map(|(_, truth)| *truth)
         .max();
     let most = most.unwrap_or(now).max(now);
-    if offered > most && offered > 0 && !world.unjudged.contains(sku) && world.rates.too_late == 0 {
+    if offered > most && offered > 0 && !world.unjudged(sku, from) && world.rates.too_late == 0 {
         let known: Vec<_> = known
             .iter()
             .map(|(t, n)| (t - 1_790_000_000_000, n))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, WarehouseId};
 use stockbridge::domain::movement::{ErpDay, FoundMovement, Movement, MovementKey};
-use stockbridge::domain::order::{FeedEvent, OrderDocument, OrderStage};
+use stockbridge::domain::order::{FeedEvent, OrderDocument};
 use stockbridge::domain::ports::{
     Clock, FeedConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortError, PortResult,
     ReservationState, Search, SkuInfo, StockSource, StoreStock, Storefront,
@@ -61,7 +61,7 @@ mutants! {
     NoConfirmation = "no-confirmation", "a stock write is not read back and repeated";
     DoneAtOnce = "done-at-once", "a movement counts as booked whatever the reading";
     UnknownIsBooked = "unknown-is-booked", "an unknown movement counts as booked";
-    ReturnLate = "return-late", "a reversal counts only when it is confirmed";
+    ReturnLate = "return-late", "a reversal counts only when it is confirmed, and nothing caps what stays in B";
     DateOfPush = "date-of-push", "the instant sent with a number is that of the push";
     IncompleteIsAll = "incomplete-is-all", "a base that cannot be read counts as zero stock elsewhere complete";
     JoinsLate = "joins-late", "an order joins A when its handling is confirmed, not when it is requested";
@@ -71,8 +71,6 @@ mutants! {
     InflightCleared = "inflight-cleared", "an unconfirmed stock write is forgotten by the next";
     RandomKey = "random-key", "every attempt of a movement bears a new key";
     OrdersBefore = "orders-before", "open orders are read before the reading of the ERP begins, not after";
-    InvoicedIsTaken = "invoiced-is-taken", "an invoiced order counts as acknowledged, whatever its reservation says";
-    ReturnIgnored = "return-ignored", "a planned reversal no longer leaves its order's units in B";
     LinesForgotten = "lines-forgotten", "a canceled order is left out of the sums although its goods are booked";
 }
 
@@ -83,6 +81,19 @@ impl Mutant {
             .iter()
             .copied()
             .find(|mutant| mutant.name() == name)
+    }
+
+    /// Why nobody may notice that the guard is broken, where another one covers for it.
+    pub fn covered(self) -> Option<&'static str> {
+        match self {
+            Self::StateOnly => Some(
+                "two processes must judge two attempts at once; it takes some 100,000 histories",
+            ),
+            Self::InflightCleared => {
+                Some("an old write that lands late is found when the numbers are read back")
+            }
+            _ => None,
+        }
     }
 
     /// Whether old copies of the memory are not recognised.
@@ -103,8 +114,10 @@ impl Mutant {
 
     /// Changes how often what goes wrong.
     pub fn rates(self, rates: &mut Rates) {
-        if self == Self::TooLate {
-            rates.too_late = 500;
+        match self {
+            Self::TooLate => rates.too_late = 500,
+            Self::OrdersBefore => rates.hands = true,
+            _ => {}
         }
     }
 
@@ -121,7 +134,6 @@ impl Mutant {
                 | Self::JoinsLate
                 | Self::NoHold
                 | Self::InflightCleared
-                | Self::ReturnIgnored
                 | Self::LinesForgotten
         )
     }
@@ -177,7 +189,8 @@ impl Mutant {
             Self::ReturnLate => swap(
                 "a.state IN ('SENDING', 'UNKNOWN', 'QUARANTINED', 'DONE')",
                 "a.state = 'DONE'",
-            ),
+            )
+            .map(|sql| sql.replace(", 0) AS in_planned", ", 0) + 1000 AS in_planned")),
             Self::JoinsLate => swap(
                 "o.acknowledged_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
                 "o.handling_seen_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
@@ -190,7 +203,6 @@ impl Mutant {
                 "\n    uncertain_until = :uncertain_until, boot_id",
                 "\n    uncertain_until = 0 * :uncertain_until, boot_id",
             ),
-            Self::ReturnIgnored => swap("AND a.state = 'PLANNED'", "AND a.state = 'NONE'"),
             Self::LinesForgotten => {
                 swap("AND l.live = 1", "AND l.live = 1 AND o.canceled_at IS NULL")
             }
@@ -246,11 +258,8 @@ impl Storefront for Wrapped<'_> {
         if let (Mutant::OrdersBefore, Some(document)) = (self.mutant, read.get(id)) {
             return Ok(Some(document.clone()));
         }
-        let mut document = self.peers.order(id)?;
-        if let Some(document) = &mut document {
-            if self.mutant == Mutant::InvoicedIsTaken && document.stage == OrderStage::Invoiced {
-                document.stage = OrderStage::Handling;
-            }
+        let document = self.peers.order(id)?;
+        if let Some(document) = &document {
             read.insert(id.clone(), document.clone());
         }
         Ok(document)

@@ -345,7 +345,13 @@ impl Storefront for Peers<'_> {
     fn order(&self, id: &OrderId) -> PortResult<Option<OrderDocument>> {
         self.read(&format!("read order {id}"), |world| {
             let order = world.vtex.orders.get(id)?;
-            Some(document(world, order))
+            let document = document(world, order);
+            world
+                .read_by
+                .entry(self.pid)
+                .or_default()
+                .insert(id.clone());
+            Some(document)
         })
     }
 

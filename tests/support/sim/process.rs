@@ -1,5 +1,6 @@
 //! One simulated process: opens the state, runs stages, may die at any point.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use stockbridge::domain::effect::EffectKind;
+use stockbridge::domain::ids::OrderId;
 use stockbridge::domain::ports::{Clock, MovementSink, StockSource, Storefront};
 use stockbridge::domain::time::Moment;
 use stockbridge::stages::context::{Ask, Context};
@@ -56,8 +58,21 @@ pub fn connect(name: &str) -> Connection {
     conn
 }
 
+/// Those of some orders that the state knows.
+fn known_of(state: &Connection, orders: BTreeSet<OrderId>) -> BTreeSet<OrderId> {
+    let sql = "SELECT count(*) FROM orders WHERE order_id = ?1";
+    let known = |id: &OrderId| {
+        let count = state
+            .prepare_cached(sql)
+            .and_then(|mut s| s.query_row([id.as_str()], |row| row.get(0)));
+        count.unwrap_or(0_i64) > 0
+    };
+    orders.into_iter().filter(known).collect()
+}
+
 struct Points {
     sim: Arc<Sim>,
+    lookup: Mutex<Connection>,
     pid: Arc<AtomicUsize>,
     mutant: Mutant,
 }
@@ -69,8 +84,17 @@ impl Watch for Points {
     }
 
     fn after_commit(&self) {
-        self.sim
-            .point(self.pid.load(Ordering::SeqCst), "after a commit");
+        let pid = self.pid.load(Ordering::SeqCst);
+        let open = self.sim.with(|world| {
+            world.committed(pid);
+            world.undurable.clone()
+        });
+        if !open.is_empty() {
+            let known = known_of(&self.lookup.lock().unwrap(), open);
+            self.sim
+                .with(|world| world.undurable.retain(|id| !known.contains(id)));
+        }
+        self.sim.point(pid, "after a commit");
     }
 
     fn fired(&self, row: &str, kind: EffectKind) {
@@ -114,6 +138,7 @@ pub fn open(setup: &Setup, pid: usize) -> Opened {
     let pid = Arc::new(AtomicUsize::new(pid));
     let watch = Points {
         sim: Arc::clone(&setup.sim),
+        lookup: Mutex::new(connect(&name)),
         pid: Arc::clone(&pid),
         mutant: setup.mutant,
     };

@@ -37,6 +37,8 @@ pub struct Rates {
     pub restores: bool,
     /// People are called after minutes, not after a day.
     pub impatient: bool,
+    /// People start the handling of orders more often than we do.
+    pub hands: bool,
     /// A movement is looked for before it is sent.
     pub search_first: bool,
 }
@@ -119,11 +121,25 @@ pub struct World {
     pub writing: BTreeMap<usize, &'static str>,
     /// The instants at which each SKU's truth changed, for judging a push.
     pub truths: BTreeMap<SkuId, Vec<(i64, i64)>>,
-    /// SKUs whose truth a push cannot know: a person acted on an order that poll never saw.
-    pub unjudged: BTreeSet<SkuId>,
+    /// What people did that a push cannot know before the order is read.
+    pub unknowable: Vec<Unknowable>,
+    /// Orders that no durable row knows yet.
+    pub undurable: BTreeSet<OrderId>,
+    /// The orders that each process has read.
+    pub read_by: BTreeMap<usize, BTreeSet<OrderId>>,
     hash: DefaultHasher,
     limit: u64,
     points: u64,
+}
+
+/// An act on an order that only a reading of it can show: a number whose own reading began before is not judged.
+pub struct Unknowable {
+    /// The order.
+    pub order: OrderId,
+    /// The SKUs of its lines.
+    pub skus: Vec<SkuId>,
+    /// When what a process read of it became durable.
+    pub known_at: Option<i64>,
 }
 
 /// A process died: unwinds to its top.
@@ -139,6 +155,40 @@ pub struct Sim {
 const MOST_POINTS: u64 = 400_000;
 
 impl World {
+    /// A person does to an order what only a reading of it can show.
+    pub fn act_unseen(&mut self, order: &OrderId) {
+        for read in self.read_by.values_mut() {
+            read.remove(order);
+        }
+        let lines = self.vtex.orders[order].lines.iter();
+        self.unknowable.push(Unknowable {
+            order: order.clone(),
+            skus: lines.map(|line| line.sku.clone()).collect(),
+            known_at: None,
+        });
+    }
+
+    /// What a process has read is durable now.
+    pub fn committed(&mut self, pid: usize) {
+        let t = self.t;
+        let Some(read) = self.read_by.get(&pid) else {
+            return;
+        };
+        for act in &mut self.unknowable {
+            if act.known_at.is_none() && read.contains(&act.order) {
+                act.known_at = Some(t);
+            }
+        }
+    }
+
+    /// Whether a number read as of `from` could not know what a person has done to the SKU's orders.
+    pub fn unjudged(&self, sku: &SkuId, from: i64) -> bool {
+        let open = |act: &Unknowable| act.known_at.is_none_or(|at| at >= from);
+        self.unknowable
+            .iter()
+            .any(|act| act.skus.contains(sku) && open(act))
+    }
+
     /// Begins a world.
     pub fn new(
         seed: u64,
@@ -174,7 +224,9 @@ impl World {
             rebooting: false,
             writing: BTreeMap::new(),
             truths: BTreeMap::new(),
-            unjudged: BTreeSet::new(),
+            unknowable: vec![],
+            undurable: BTreeSet::new(),
+            read_by: BTreeMap::new(),
             hash: DefaultHasher::new(),
             limit: MOST_POINTS,
             points: 0,

@@ -6,6 +6,8 @@
 //! cargo run --release --example simulate -- --seed 17 --trace       one history, told in full
 //! cargo run --release --example simulate -- --mutants 0..2000       how soon each broken guard is caught
 //! cargo run --release --example simulate -- --twice 0..200          the same seed gives the same history
+//! cargo run --release --example simulate -- --singles               one scripted life, every fault at every step
+//! cargo run --release --example simulate -- --pairs 0..100          the same, two faults: the first of these, any second
 //! ```
 
 #![allow(
@@ -26,7 +28,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use sim::history::{Outcome, play};
+use sim::life::{live, singles};
 use sim::mutants::Mutant;
+use sim::world::Fault;
 
 /// Every row of the transition tables; each must be taken somewhere.
 const ROWS: [&str; 25] = [
@@ -34,6 +38,7 @@ const ROWS: [&str; 25] = [
     "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10",
 ];
 
+#[derive(Clone)]
 struct Asked {
     seeds: Range<u64>,
     mutant: Mutant,
@@ -48,6 +53,8 @@ enum Mode {
     Histories,
     Mutants,
     Twice,
+    Singles,
+    Pairs,
 }
 
 fn range(text: &str) -> Option<Range<u64>> {
@@ -77,6 +84,8 @@ fn asked() -> Result<Asked, String> {
             }
             "--mutants" => (asked.mode, asked.seeds) = (Mode::Mutants, seeds(value()?)?),
             "--twice" => (asked.mode, asked.seeds) = (Mode::Twice, seeds(value()?)?),
+            "--pairs" => (asked.mode, asked.seeds) = (Mode::Pairs, seeds(value()?)?),
+            "--singles" => asked.mode = Mode::Singles,
             "--mutant" => {
                 let name = value()?;
                 asked.mutant = Mutant::parse(&name).ok_or(format!("there is no mutant {name}"))?;
@@ -114,6 +123,8 @@ fn main() -> ExitCode {
         Mode::Histories => histories(&asked),
         Mode::Mutants => mutants(&asked),
         Mode::Twice => twice(&asked),
+        Mode::Singles => faults(&asked, false),
+        Mode::Pairs => faults(&asked, true),
     };
     if held {
         ExitCode::SUCCESS
@@ -276,6 +287,60 @@ fn mutants(asked: &Asked) -> bool {
         }
     }
     held
+}
+
+/// One scripted life with every fault at every step, or with every pair of faults whose first is one of those asked for.
+fn faults(asked: &Asked, pairs: bool) -> bool {
+    let began = Instant::now();
+    let mut plans: Vec<(Vec<(usize, Fault)>, bool)> = vec![];
+    for again in [false, true] {
+        let (sound, steps) = live(Mutant::None, &[], again, false);
+        assert!(sound.violations.is_empty(), "{:?}", sound.violations);
+        let all = singles(&steps);
+        println!(
+            "a life of {} steps, {} faults, each run of the stages {}",
+            steps.len(),
+            all.len(),
+            if again { "twice" } else { "once" }
+        );
+        if !pairs {
+            plans.extend(all.into_iter().map(|fault| (vec![fault], again)));
+        } else if !again {
+            let firsts = all
+                .iter()
+                .enumerate()
+                .filter(|(n, _)| asked.seeds.contains(&(*n as u64)));
+            for (_, first) in firsts {
+                // What the first fault changes, changes the steps after it: a second one strikes where it falls.
+                let later = all.iter().filter(|(at, _)| *at > first.0);
+                plans.extend(later.map(|second| (vec![*first, *second], again)));
+            }
+        }
+    }
+    let failed = Mutex::new(0);
+    let run = Asked {
+        seeds: 0..plans.len() as u64,
+        ..*asked
+    };
+    all(&run, |n| {
+        let (plan, again) = &plans[usize::try_from(n).unwrap()];
+        let (outcome, _) = live(asked.mutant, plan, *again, asked.trace);
+        if !outcome.violations.is_empty() {
+            for line in &outcome.trace {
+                println!("{line}");
+            }
+            println!("{plan:?}, twice {again}: {}", outcome.violations.join("; "));
+            *failed.lock().unwrap() += 1;
+        }
+        *failed.lock().unwrap() < 5
+    });
+    let failed = failed.into_inner().unwrap();
+    println!(
+        "{} lives, {failed} failed; {} s",
+        plans.len(),
+        began.elapsed().as_secs()
+    );
+    failed == 0
 }
 
 fn twice(asked: &Asked) -> bool {

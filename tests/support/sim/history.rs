@@ -55,7 +55,7 @@ pub fn warehouse() -> WarehouseId {
 /// Cycles without faults in which everything must settle.
 const SETTLING: u32 = 60;
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     let minute = 60_000;
     let hour = 60 * minute;
     Settings {
@@ -139,6 +139,7 @@ fn swarm(rng: &mut fastrand::Rng) -> Rates {
         read: rng.u64(0..150),
         write: rng.u64(0..400),
         mail: rng.u64(0..300),
+        partial: 20,
         too_late: 0,
         overlap,
         lock_broken: overlap && rng.u32(0..100) < 25,
@@ -271,14 +272,14 @@ fn sell(world: &mut World) {
 }
 
 /// A history in the making.
-struct History {
+pub struct History {
     setup: Setup,
     rng: fastrand::Rng,
     next_pid: usize,
     keeper: Vec<Connection>,
     backup: Option<String>,
     generation: u32,
-    seed: u64,
+    name: String,
     last: Vec<Ending>,
 }
 
@@ -308,29 +309,9 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
     }
     mutant.settings(&mut settings);
     let world = World::new(seed, vtex, DragonfishModel::new(&goods), rates, trace);
-    let mut history = History {
-        setup: Setup {
-            sim: Arc::new(Sim::new(world)),
-            settings,
-            mutant,
-            stores: Mutex::default(),
-            database: Mutex::new(format!("state-{}-{seed}", mutant.name())),
-        },
-        rng,
-        next_pid: 1,
-        keeper: vec![],
-        backup: None,
-        generation: 0,
-        seed,
-        last: vec![],
-    };
-    history.keep();
-    history.setup.sim.with(|world| {
-        // A base in use holds movements of others: they serve as canaries while there is none of ours.
-        let (shop, variant) = (base(SHOPS[0]), world.vtex.products[0].variant.clone());
-        let now = world.now();
-        world.erp.make_remito(&shop, &variant, 1, "0-00", now);
-        judge::remember_truths(world, &warehouse());
+    let name = format!("{}-{seed}", mutant.name());
+    let mut history = History::begin(world, settings, (mutant, &name), rng);
+    history.with(|world| {
         for _ in 0..3 {
             sell(world);
         }
@@ -348,11 +329,46 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
 }
 
 impl History {
-    fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+    /// A base in use holds movements of others: they serve as canaries while there is none of ours.
+    pub fn begin(
+        world: World,
+        settings: Settings,
+        (mutant, name): (Mutant, &str),
+        rng: fastrand::Rng,
+    ) -> Self {
+        let mut history = Self {
+            setup: Setup {
+                sim: Arc::new(Sim::new(world)),
+                settings,
+                mutant,
+                stores: Mutex::default(),
+                database: Mutex::new(format!("state-{name}")),
+            },
+            rng,
+            next_pid: 1,
+            keeper: vec![],
+            backup: None,
+            generation: 0,
+            name: name.to_owned(),
+            last: vec![],
+        };
+        history.keep();
+        history.with(|world| {
+            let (shop, variant) = (base(SHOPS[0]), world.vtex.products[0].variant.clone());
+            let now = world.now();
+            world.erp.make_remito(&shop, &variant, 1, "0-00", now);
+            judge::remember_truths(world, &warehouse());
+        });
+        history
+    }
+
+    /// Looks at the world, or changes it.
+    pub fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         self.setup.sim.with(act)
     }
 
-    fn over(&self) -> bool {
+    /// Whether something happened that must not.
+    pub fn over(&self) -> bool {
         self.with(|world| !world.violations.is_empty())
     }
 
@@ -400,12 +416,7 @@ impl History {
 
     fn save(&mut self) {
         self.generation += 1;
-        let name = format!(
-            "backup-{}-{}-{}",
-            self.setup.mutant.name(),
-            self.seed,
-            self.generation
-        );
+        let name = format!("backup-{}-{}", self.name, self.generation);
         let held = connect(&name);
         let Some(conn) = self.keeper.last() else {
             return;
@@ -426,12 +437,7 @@ impl History {
             return;
         };
         self.generation += 1;
-        let name = format!(
-            "state-{}-{}-{}",
-            self.setup.mutant.name(),
-            self.seed,
-            self.generation
-        );
+        let name = format!("state-{}-{}", self.name, self.generation);
         let held = connect(&name);
         let copied = connect(&backup).execute(&format!("VACUUM INTO 'file:/{name}?vfs=memdb'"), []);
         if copied.is_ok() {
@@ -555,10 +561,26 @@ impl History {
         close(&self.setup, opened);
     }
 
+    /// Runs some stages as one process, alone.
+    pub fn run_alone(&mut self, stages: &[Stage]) {
+        let pid = self.pid();
+        self.with(|world| {
+            world.turn = pid;
+            world.alive = BTreeSet::from([pid]);
+        });
+        let ask = Ask {
+            routine: true,
+            ..Ask::default()
+        };
+        let ended = run(&self.setup, pid, stages, &ask).unwrap_or_default();
+        self.last = ended.into_iter().map(|(_, ending)| ending).collect();
+    }
+
     /// Faults end; everything must settle within a number of cycles, plus one.
-    fn calm(&mut self) {
+    pub fn calm(&mut self) {
         self.with(|world| {
             world.faults_on = false;
+            world.script = None;
             world.blind_until = 0;
             // Somebody sets the clock right.
             world.skew = 0;
@@ -573,17 +595,7 @@ impl History {
             if n % 5 == 4 {
                 self.operate();
             }
-            let pid = self.pid();
-            self.with(|world| {
-                world.turn = pid;
-                world.alive = BTreeSet::from([pid]);
-            });
-            let ask = Ask {
-                routine: true,
-                ..Ask::default()
-            };
-            let ended = run(&self.setup, pid, &Stage::ALL, &ask).unwrap_or_default();
-            self.last = ended.into_iter().map(|(_, ending)| ending).collect();
+            self.run_alone(&Stage::ALL);
             let quiet = self.last.iter().all(|e| *e == Ending::Done) && self.right();
             settled = if quiet { settled + 1 } else { 0 };
             // What was lost on the feed is found by a sweep.
@@ -622,7 +634,8 @@ impl History {
         known
     }
 
-    fn finish(self, rates: Rates) -> Outcome {
+    /// Judges the settled world.
+    pub fn finish(self, rates: Rates) -> Outcome {
         let state = connect(&self.setup.database.lock().unwrap().clone());
         if !self.over() {
             let last = &self.last;

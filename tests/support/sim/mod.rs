@@ -9,6 +9,7 @@
 
 pub mod history;
 pub mod judge;
+pub mod life;
 pub mod mutants;
 pub mod peers;
 pub mod process;

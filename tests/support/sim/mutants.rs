@@ -116,6 +116,7 @@ impl Mutant {
     pub fn rates(self, rates: &mut Rates) {
         match self {
             Self::TooLate => rates.too_late = 500,
+            Self::PartialIsAll => rates.partial = 300,
             Self::OrdersBefore => rates.hands = true,
             _ => {}
         }
@@ -216,6 +217,7 @@ impl Mutant {
             mutant: self,
             peers,
             read: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 }
@@ -225,6 +227,17 @@ pub struct Wrapped<'a> {
     mutant: Mutant,
     peers: &'a Peers<'a>,
     read: Mutex<BTreeMap<OrderId, OrderDocument>>,
+    held: Mutex<BTreeMap<String, ReservationState>>,
+}
+
+impl Wrapped<'_> {
+    /// A part of a listing: the canaries are on it, the movement that is looked for is not.
+    fn canaries(&self, base: &BaseCode, search: &Search) -> Vec<FoundMovement> {
+        let listed = self.peers.sim.with(|w| self.peers.listed(w, base, search));
+        let ours = |row: &FoundMovement| (self.peers.state_of)(&row.reference);
+        let canary = |row: &FoundMovement| ours(row).is_none_or(|state| state == "DONE");
+        listed.into_iter().filter(canary).collect()
+    }
 }
 
 impl Storefront for Wrapped<'_> {
@@ -268,7 +281,13 @@ impl Storefront for Wrapped<'_> {
         self.peers.start_handling(id, permit)
     }
     fn reservation(&self, id: &str) -> PortResult<Option<ReservationState>> {
-        self.peers.reservation(id)
+        let mut held = self.held.lock().unwrap();
+        if let (Mutant::OrdersBefore, Some(state)) = (self.mutant, held.get(id)) {
+            return Ok(Some(*state));
+        }
+        let state = self.peers.reservation(id)?;
+        held.extend(state.map(|state| (id.to_owned(), state)));
+        Ok(state)
     }
     fn stock(&self, sku: &SkuId) -> PortResult<Vec<StoreStock>> {
         self.peers.stock(sku)
@@ -386,13 +405,11 @@ impl MovementSink for Wrapped<'_> {
     }
     fn find(&self, base: &BaseCode, search: &Search) -> PortResult<Listing> {
         Ok(match (self.mutant, self.peers.find(base, search)?) {
-            (Mutant::PartialIsAll, Listing::Inconclusive(_)) => Listing::Complete(vec![]),
+            (Mutant::PartialIsAll, Listing::Inconclusive(_)) => {
+                Listing::Complete(self.canaries(base, search))
+            }
             (Mutant::EmptyIsNone, Listing::Complete(rows)) if rows.is_empty() => {
-                // The canaries are there whatever the listing shows; the one looked for is not.
-                let listed = self.peers.sim.with(|w| self.peers.listed(w, base, search));
-                let ours = |row: &FoundMovement| (self.peers.state_of)(&row.reference);
-                let canary = |row: &FoundMovement| ours(row).is_none_or(|state| state == "DONE");
-                Listing::Complete(listed.into_iter().filter(canary).collect())
+                Listing::Complete(self.canaries(base, search))
             }
             (_, listing) => listing,
         })

@@ -24,7 +24,7 @@ use stockbridge::sandbox::dragonfish::model::{Draft, Movement as Entered};
 use stockbridge::sandbox::vtex::model::{Hold, Order};
 use stockbridge::store::instance::Mark;
 
-use super::world::{Late, Mail, Sim, World};
+use super::world::{Death, Fate, Fault, Late, Mail, Sim, Step, World};
 
 /// The ports of one process.
 pub struct Peers<'a> {
@@ -46,29 +46,20 @@ pub struct Peers<'a> {
     pub mark: Mutex<Option<Mark>>,
 }
 
-/// What becomes of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Good,
-    NotSent,
-    Lost,
-    ReplyLost,
-    Late,
-    Broken { applied: bool },
-    Refused,
-    Denied,
-}
-
 impl Peers<'_> {
     /// A read: lost, throttled, or answered.
     fn read<T>(&self, name: &str, look: impl FnOnce(&mut World) -> T) -> PortResult<T> {
         self.sim.point(self.pid, name);
         self.sim.with(|world| {
             let rate = world.rates.read;
-            if world.faults_on && world.chance(rate) {
+            let scripted = match world.step(Step::Read) {
+                Some(Fault::Fail(denied)) => Some(denied),
+                _ => None,
+            };
+            if scripted.is_some() || (world.faults_on && world.chance(rate)) {
                 world.faults += 1;
                 world.note(&format!("p{} {name} fails", self.pid));
-                if world.chance(30) {
+                if scripted.unwrap_or_else(|| world.chance(30)) {
                     return Err(PortError::denied("401"));
                 }
                 world.advance(500);
@@ -94,13 +85,13 @@ impl Peers<'_> {
             permit.check()?;
         }
         let (fate, dies) = self.sim.with(|world| {
-            let fate = fate(world, rate);
+            let (fate, dies) = fate(world, rate);
             if fate != Fate::Good {
                 world.faults += 1;
                 world.note(&format!("p{} {name}: {fate:?}", self.pid));
             }
             let death = world.rates.death;
-            (fate, world.faults_on && world.chance(death))
+            (fate, dies || (world.faults_on && world.chance(death)))
         });
         let applied = matches!(
             fate,
@@ -132,7 +123,7 @@ impl Peers<'_> {
                 world.deaths += 1;
                 world.note(&format!("p{} dies during {name}", self.pid));
             });
-            std::panic::resume_unwind(Box::new(super::world::Death));
+            std::panic::resume_unwind(Box::new(Death));
         }
         self.sim.point(self.pid, &format!("{name} answered"));
         match (fate, answer) {
@@ -185,11 +176,18 @@ impl Peers<'_> {
     }
 }
 
-fn fate(world: &mut World, rate: u64) -> Fate {
-    if !world.faults_on || !world.chance(rate) {
-        return Fate::Good;
+/// What becomes of a write, and whether its process dies meanwhile.
+fn fate(world: &mut World, rate: u64) -> (Fate, bool) {
+    match world.step(Step::Write) {
+        Some(Fault::Meets(fate)) => return (fate, false),
+        Some(Fault::DieDuring(true)) => return (Fate::Good, true),
+        Some(Fault::DieDuring(false)) => return (Fate::Lost, true),
+        _ => {}
     }
-    match world.rng.u32(0..100) {
+    if !world.faults_on || !world.chance(rate) {
+        return (Fate::Good, false);
+    }
+    let fate = match world.rng.u32(0..100) {
         0..=14 => Fate::NotSent,
         15..=29 => Fate::Lost,
         30..=49 => Fate::ReplyLost,
@@ -199,7 +197,8 @@ fn fate(world: &mut World, rate: u64) -> Fate {
         },
         85..=97 => Fate::Refused,
         _ => Fate::Denied,
-    }
+    };
+    (fate, false)
 }
 
 /// The ERP's code of a variant.
@@ -592,7 +591,7 @@ impl MovementSink for Peers<'_> {
             if world.t < world.blind_until {
                 return Listing::Complete(vec![]);
             }
-            if world.faults_on && world.chance(20) {
+            if world.faults_on && world.chance(world.rates.partial) {
                 return Listing::Inconclusive("a page is missing".into());
             }
             Listing::Complete(self.listed(world, base, search))
@@ -633,9 +632,9 @@ impl Notifier for Peers<'_> {
             marked: notice.maybe_duplicate,
         };
         self.sim.point(self.pid, "send a notice");
-        let fate = self.sim.with(|world| {
+        let (fate, dies) = self.sim.with(|world| {
             let rate = world.rates.mail;
-            let fate = fate(world, rate);
+            let (fate, dies) = fate(world, rate);
             world.faults += u64::from(fate != Fate::Good);
             if matches!(
                 fate,
@@ -643,8 +642,12 @@ impl Notifier for Peers<'_> {
             ) {
                 world.mails.push(mail);
             }
-            fate
+            world.deaths += u64::from(dies);
+            (fate, dies)
         });
+        if dies {
+            std::panic::resume_unwind(Box::new(Death));
+        }
         self.sim.point(self.pid, "notice answered");
         match fate {
             Fate::Good => Ok(()),

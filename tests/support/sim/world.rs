@@ -23,6 +23,8 @@ pub struct Rates {
     pub write: u64,
     /// A notice goes wrong.
     pub mail: u64,
+    /// A listing lacks a page.
+    pub partial: u64,
     /// Of a movement's faults: it takes effect later than it may (breaks an assumption; must be detected).
     pub too_late: u64,
     /// Two processes run at once.
@@ -127,6 +129,8 @@ pub struct World {
     pub undurable: BTreeSet<OrderId>,
     /// The orders that each process has read.
     pub read_by: BTreeMap<usize, BTreeSet<OrderId>>,
+    /// Faults at given steps instead of faults by chance.
+    pub script: Option<Script>,
     hash: DefaultHasher,
     limit: u64,
     points: u64,
@@ -140,6 +144,87 @@ pub struct Unknowable {
     pub skus: Vec<SkuId>,
     /// When what a process read of it became durable.
     pub known_at: Option<i64>,
+}
+
+/// Where a fault can be: each has its own faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Between two calls or commits.
+    Point,
+    /// At a read.
+    Read,
+    /// At a write, or at a notice.
+    Write,
+}
+
+/// A fault of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The process dies there.
+    Die,
+    /// The process dies while the write is under way, which is applied or not.
+    DieDuring(bool),
+    /// The read is answered with an error; `true`: access is denied.
+    Fail(bool),
+    /// The write meets this fate.
+    Meets(Fate),
+}
+
+/// What becomes of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is applied and answered.
+    Good,
+    /// It was certainly not sent.
+    NotSent,
+    /// The request is lost.
+    Lost,
+    /// It is applied and the answer is lost.
+    ReplyLost,
+    /// It is applied after the caller has given up.
+    Late,
+    /// An error of the server.
+    Broken {
+        /// Applied all the same.
+        applied: bool,
+    },
+    /// Refused for good.
+    Refused,
+    /// Access denied.
+    Denied,
+}
+
+impl Step {
+    /// All that can go wrong there.
+    pub fn faults(self) -> Vec<Fault> {
+        let fates = [
+            Fate::NotSent,
+            Fate::Lost,
+            Fate::ReplyLost,
+            Fate::Late,
+            Fate::Broken { applied: true },
+            Fate::Broken { applied: false },
+            Fate::Refused,
+            Fate::Denied,
+        ];
+        match self {
+            Self::Point => vec![Fault::Die],
+            Self::Read => vec![Fault::Fail(false), Fault::Fail(true)],
+            Self::Write => [Fault::DieDuring(true), Fault::DieDuring(false)]
+                .into_iter()
+                .chain(fates.map(Fault::Meets))
+                .collect(),
+        }
+    }
+}
+
+/// Faults by the number of the step at which they strike.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// Each with its step.
+    pub faults: Vec<(usize, Fault)>,
+    /// The steps taken so far.
+    pub steps: Vec<Step>,
 }
 
 /// A process died: unwinds to its top.
@@ -227,6 +312,7 @@ impl World {
             unknowable: vec![],
             undurable: BTreeSet::new(),
             read_by: BTreeMap::new(),
+            script: None,
             hash: DefaultHasher::new(),
             limit: MOST_POINTS,
             points: 0,
@@ -236,6 +322,16 @@ impl World {
     /// Draws with a chance in thousandths, never without faults.
     pub fn chance(&mut self, thousandths: u64) -> bool {
         self.rng.u64(0..1000) < thousandths
+    }
+
+    /// Takes a step of the script, where there is one: the fault that strikes here.
+    pub fn step(&mut self, step: Step) -> Option<Fault> {
+        let script = self.script.as_mut()?;
+        let at = script.steps.len();
+        script.steps.push(step);
+        let fault = script.faults.iter().find(|(n, _)| *n == at)?.1;
+        self.note(&format!("step {at}: {fault:?}"));
+        Some(fault)
     }
 
     /// True time as the peers tell it.
@@ -367,6 +463,9 @@ impl Sim {
         };
         world.advance(pause);
         super::history::nature(&mut world);
+        if pid != 0 && world.step(Step::Point) == Some(Fault::Die) {
+            self.die(world, pid, what);
+        }
         let death = world.rates.death;
         if world.points > world.limit {
             world.violate("I17: the history does not end");
@@ -395,6 +494,9 @@ impl Sim {
     /// A point within a transaction: the process may die, nobody else goes on.
     pub fn inner_point(&self, pid: usize, what: &str) {
         let mut world = self.lock();
+        if pid != 0 && world.step(Step::Point) == Some(Fault::Die) {
+            self.die(world, pid, what);
+        }
         let death = world.rates.death;
         if pid != 0 && world.faults_on && world.chance(death) {
             self.die(world, pid, what);

@@ -1,8 +1,13 @@
 //! What goes wrong, by plan or by chance, and the log of every call.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::sandbox::http::{Mischief, Reply};
+
+/// How long a call is held.
+const HOLD: Duration = Duration::from_millis(30);
 
 /// Before or after the call took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +89,7 @@ struct Inner {
     rate_percent: u8,
     chance: Option<fastrand::Rng>,
     fired: u64,
+    hold: Option<(u64, When, Sender<()>)>,
 }
 
 /// The faults of all systems of one sandbox.
@@ -124,6 +130,20 @@ impl Faults {
         let mut inner = self.inner();
         inner.rate_percent = percent;
         inner.chance = Some(fastrand::Rng::with_seed(seed));
+    }
+
+    /// Holds the call with this number for a moment and says so: its caller can be killed while it waits.
+    pub fn hold_at(&self, number: u64, when: When) -> Receiver<()> {
+        let (tell, told) = channel();
+        self.inner().hold = Some((number, when, tell));
+        told
+    }
+
+    fn held(&self) -> Option<(When, Sender<()>)> {
+        let mut inner = self.inner();
+        let calls = u64::try_from(inner.calls.len()).unwrap_or(u64::MAX);
+        let (_, when, tell) = inner.hold.take_if(|(number, ..)| *number <= calls)?;
+        Some((when, tell))
     }
 
     /// Forgets the calls and takes every fault away.
@@ -186,6 +206,10 @@ impl Faults {
         Some((when, fault))
     }
 
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a held call holds a real process"
+    )]
     /// Runs a call: notes it, lets it take effect unless it fails before, spoils its answer where it must.
     pub fn run(
         &self,
@@ -194,10 +218,21 @@ impl Faults {
         detail: String,
         effect: impl FnOnce() -> Reply,
     ) -> Reply {
-        match self.next(system, operation, detail) {
+        let fault = self.next(system, operation, detail);
+        let hold = self.held();
+        let pause = |at: When| {
+            if let Some((_, tell)) = hold.as_ref().filter(|(when, _)| *when == at) {
+                let _ = tell.send(());
+                std::thread::sleep(HOLD);
+            }
+        };
+        pause(When::Before);
+        let reply = match fault {
             None => effect(),
             Some((When::Before, fault)) => fault.spoil(Reply::text(500, "not done")),
             Some((When::After, fault)) => fault.spoil(effect()),
-        }
+        };
+        pause(When::After);
+        reply
     }
 }

@@ -176,7 +176,7 @@ fn act_outside(world: &mut World) {
         (!fits.is_empty()).then(|| fits[world.rng.usize(0..fits.len())].clone())
     };
     let act = world.rng.u32(0..100);
-    let act = if world.rates.hands && act % 2 == 0 {
+    let act = if world.rates.hands && act.is_multiple_of(2) {
         90
     } else {
         act

@@ -7,6 +7,8 @@
 //! the wire (tests/dragonfish, tests/vtex), torn files and system calls (examples/crash), the Dragonfish service's own
 //! lock, which lives in its adapter.
 
+#![allow(dead_code, reason = "each program uses its part")]
+
 pub mod history;
 pub mod judge;
 pub mod life;

@@ -1,0 +1,216 @@
+//! The real binary as processes, against the sandbox over loopback, with a real state file: killed, starved, overlapped,
+//! with its file damaged. What happened is judged by the other side's own log.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "each program uses its layers; a test that meets an unexpected error should stop there; deaths need real time"
+)]
+
+pub mod calls;
+pub mod damage;
+pub mod full;
+pub mod kill;
+pub mod overlap;
+pub mod upgrade;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rusqlite::{Connection, OpenFlags};
+use stockbridge::domain::ids::OrderId;
+
+use crate::shop::Shop;
+
+/// A shop whose stages run as processes.
+pub struct Field {
+    /// The shop.
+    pub shop: Shop,
+    /// The program under test.
+    pub program: PathBuf,
+    /// Chance.
+    pub chance: fastrand::Rng,
+    /// Whether processes were killed.
+    pub killed: bool,
+    /// Every order sold.
+    pub orders: Vec<OrderId>,
+}
+
+impl Field {
+    /// Opens a shop and brings it to rest.
+    pub fn open(program: &Path, seed: u64) -> Self {
+        let shop = Shop::open(4);
+        shop.cycles(2);
+        Self {
+            shop,
+            program: program.to_owned(),
+            chance: fastrand::Rng::with_seed(seed),
+            killed: false,
+            orders: vec![],
+        }
+    }
+
+    /// The program with some arguments, in the environment of cron.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        self.dress(&mut command, args);
+        command
+    }
+
+    /// The program under another one, such as a tracer.
+    pub fn command_under(&self, wrapper: &[String], args: &[&str]) -> Command {
+        let mut command = Command::new(&wrapper[0]);
+        command.args(&wrapper[1..]).arg(&self.program);
+        self.dress(&mut command, args);
+        command
+    }
+
+    fn dress(&self, command: &mut Command, args: &[&str]) {
+        command
+            .args(args)
+            .arg("--config")
+            .arg(self.shop.path("stockbridge.toml"))
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+    }
+
+    /// Starts the program.
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+
+    /// Runs the program to its end and returns its exit code; `None` when a signal ended it.
+    pub fn run(&self, args: &[&str]) -> Option<i32> {
+        self.command(args).status().unwrap().code()
+    }
+
+    /// Lets a customer do something: buy, cancel, or change an order in handling.
+    pub fn trade(&mut self) {
+        let now = self.shop.sandbox.clock.now();
+        match self.chance.u32(0..10) {
+            0 if !self.orders.is_empty() => {
+                let id = self.orders[self.chance.usize(0..self.orders.len())].clone();
+                self.shop.sandbox.vtex.with(|store| {
+                    let status = store.orders[&id].status;
+                    if matches!(status, "ready-for-handling" | "handling") {
+                        store.cancel(&id, now);
+                    }
+                });
+            }
+            1 if !self.orders.is_empty() => {
+                let id = self.orders[self.chance.usize(0..self.orders.len())].clone();
+                self.shop.sandbox.vtex.with(|store| {
+                    if store.orders[&id].status == "handling" {
+                        let sku = store.orders[&id].lines[0].sku.clone();
+                        store.change(&id, &sku, 1, now);
+                    }
+                });
+            }
+            _ => {
+                let at = self.chance.usize(0..4);
+                let units = self.chance.u32(1..3);
+                let order = if self.chance.bool() {
+                    self.shop.sell(at, units)
+                } else {
+                    self.shop.sell_all(&[(at, units), ((at + 1) % 4, 1)])
+                };
+                self.orders.push(order);
+            }
+        }
+    }
+
+    /// Lets everything end and judges it by the other side's log. Returns what is wrong.
+    pub fn judge(&self) -> Vec<String> {
+        // Changes are found when the order is read again.
+        self.shop.sandbox.clock.advance(7 * 3_600_000);
+        self.shop.finish();
+        let mut wrong: Vec<String> = self
+            .shop
+            .wrong_numbers()
+            .iter()
+            .map(|row| {
+                format!(
+                    "{} offers {}, the truth is {}",
+                    row.sku, row.offered, row.truth
+                )
+            })
+            .collect();
+        wrong.extend(stockbridge::sandbox::oracle::bookkeeping(
+            &self.shop.sandbox,
+        ));
+        let broken = self.shop.sandbox.violations().into_iter();
+        // A request outlives the process that was killed while it waited.
+        wrong.extend(broken.filter(|what| !(self.killed && what == "two requests at once")));
+        wrong.extend(self.keys_seen_twice());
+        let state = self.state();
+        let one = |sql: &str| -> String { state.query_row(sql, [], |row| row.get(0)).unwrap() };
+        let checked = one("PRAGMA integrity_check");
+        if checked != "ok" {
+            wrong.push(format!("integrity_check: {checked}"));
+        }
+        let mails = self.shop.mails().join("\n");
+        for order in &self.orders {
+            let sql = "SELECT count(*) FROM orders WHERE order_id = ?1 AND (reserved_at IS NOT NULL OR canceled_at IS NOT NULL)";
+            let known: i64 = state
+                .query_row(sql, [order.as_str()], |row| row.get(0))
+                .unwrap();
+            if known != 1 {
+                wrong.push(format!("order {order} is lost"));
+            }
+            let reserved: i64 = state
+                .query_row(
+                    "SELECT count(*) FROM orders WHERE order_id = ?1 AND reserved_at IS NOT NULL",
+                    [order.as_str()],
+                    |row| row.get(0),
+                )
+                .unwrap();
+            if reserved == 1 && !mails.contains(order.as_str()) {
+                wrong.push(format!("nobody was told of order {order}"));
+            }
+        }
+        wrong
+    }
+
+    fn keys_seen_twice(&self) -> Vec<String> {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        self.shop.sandbox.dragonfish.with(|erp| {
+            for movement in &erp.movements {
+                *seen.entry(movement.reference.clone()).or_default() += 1;
+            }
+        });
+        seen.into_iter()
+            .filter(|(key, times)| key.starts_with("V1") && *times > 1)
+            .map(|(key, times)| format!("{key} stands {times} times in the ERP"))
+            .collect()
+    }
+
+    /// How many movements the ERP has booked for us.
+    pub fn effects(&self) -> usize {
+        self.shop.sandbox.dragonfish.with(|erp| {
+            let ours = erp.movements.iter();
+            ours.filter(|m| m.reference.starts_with("V1")).count()
+        })
+    }
+
+    /// The state file, to look at.
+    pub fn state(&self) -> Connection {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(self.shop.path("state.sqlite"), flags).unwrap()
+    }
+}
+
+/// What a layer has found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// How often the fault struck.
+    pub struck: u64,
+    /// What the layer is about, in a few words with figures.
+    pub told: String,
+    /// What is wrong.
+    pub wrong: Vec<String>,
+}

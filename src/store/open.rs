@@ -1,10 +1,12 @@
 //! Opening the state file: prove that it is ours, then upgrade it in one transaction, then use it.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::time::Moment;
 use crate::store::{Store, StoreError, StoreResult};
@@ -68,12 +70,45 @@ impl Store {
                 rusqlite::version()
             )));
         }
-        inspect(&options.path)?;
-        let conn = Connection::open(&options.path)?;
+        if !inspect(&options.path)? {
+            Self::create(options)?;
+        }
+        let conn = Connection::open_with_flags(
+            &options.path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
         set_up(&conn, options.wal)?;
         let store = Self::with(conn);
         store.upgrade(MIGRATIONS)?;
         Ok(store)
+    }
+
+    /// Makes a new file under another name and gives it its own name when it is whole, so that a first start that was
+    /// killed leaves no half file: such a file is not told from a damaged memory.
+    fn create(options: &OpenOptions) -> StoreResult<()> {
+        let mut name = options.path.clone().into_os_string();
+        name.push(format!(".new-{}", std::process::id()));
+        let new = PathBuf::from(name);
+        let failed = |err: std::io::Error| StoreError::Io(format!("{}: {err}", new.display()));
+        match fs::remove_file(&new) {
+            Err(err) if err.kind() != ErrorKind::NotFound => return Err(failed(err)),
+            _ => {}
+        }
+        let conn = Connection::open(&new)?;
+        set_up(&conn, false)?;
+        let store = Self::with(conn);
+        store.upgrade(MIGRATIONS)?;
+        store.claim(options)?;
+        drop(store);
+        // Another process may have made the file meanwhile: then theirs holds.
+        match fs::hard_link(&new, &options.path) {
+            Err(err) if err.kind() != ErrorKind::AlreadyExists => return Err(failed(err)),
+            _ => fs::remove_file(&new).map_err(failed)?,
+        }
+        let folder = options.path.parent().filter(|f| !f.as_os_str().is_empty());
+        fs::File::open(folder.unwrap_or(Path::new(".")))
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)
     }
 
     /// Opens an empty memory that vanishes with the value; for tests and trials.
@@ -205,17 +240,17 @@ impl Store {
     }
 }
 
-/// Looks at an existing file without opening it for writing.
-fn inspect(path: &Path) -> StoreResult<()> {
+/// Looks at the file without changing it; false when there is none.
+fn inspect(path: &Path) -> StoreResult<bool> {
     let at = path.display();
-    let size = match std::fs::metadata(path) {
+    let size = match fs::metadata(path) {
         Ok(meta) if meta.is_file() => meta.len(),
         Ok(_) => {
             return Err(StoreError::Broken(format!(
                 "the state file {at} is not a regular file"
             )));
         }
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(false),
         Err(err) => return Err(StoreError::Io(format!("{at}: {err}"))),
     };
     if size == 0 {
@@ -223,17 +258,11 @@ fn inspect(path: &Path) -> StoreResult<()> {
             "the state file {at} is empty; hint: restore a backup, or remove the file if this is a first start"
         )));
     }
-    let conn = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    conn.busy_timeout(Duration::from_secs(5))?;
-    let pragma = |name| {
-        conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
-            .optional()
+    let (application, version) = match marks(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        // A process that was killed left a journal, which only a writer may play back.
+        Err(StoreError::Io(_)) => marks(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+        read => read?,
     };
-    let application = pragma("application_id")?.unwrap_or(0);
-    let version = pragma("user_version")?.unwrap_or(0);
     let newest = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
     if application != APPLICATION_ID {
         return Err(StoreError::Broken(format!(
@@ -245,7 +274,15 @@ fn inspect(path: &Path) -> StoreResult<()> {
             "the state file {at} was written by a newer program (version {version}, this one knows {newest})"
         )));
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Whose file it is, and its version.
+fn marks(path: &Path, mode: OpenFlags) -> StoreResult<(i32, i32)> {
+    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    let mark = |name| conn.pragma_query_value(None, name, |row| row.get(0));
+    Ok((mark("application_id")?, mark("user_version")?))
 }
 
 fn set_up(conn: &Connection, wal: bool) -> StoreResult<()> {
@@ -337,12 +374,12 @@ mod tests {
     fn s2_s3_foreign_newer_and_empty_files_are_refused_untouched() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.sqlite");
-        std::fs::write(&path, b"").unwrap();
+        fs::write(&path, b"").unwrap();
         assert!(matches!(
             Store::open(&options(path.clone())),
             Err(StoreError::Broken(_))
         ));
-        std::fs::write(
+        fs::write(
             &path,
             b"not a database at all, only some text that is long enough",
         )
@@ -352,19 +389,19 @@ mod tests {
             Err(StoreError::Broken(_))
         ));
         for (application, version) in [(7, 1), (APPLICATION_ID, 99)] {
-            std::fs::remove_file(&path).unwrap();
+            fs::remove_file(&path).unwrap();
             let conn = Connection::open(&path).unwrap();
             conn.execute_batch("CREATE TABLE other (x)").unwrap();
             conn.pragma_update(None, "application_id", application)
                 .unwrap();
             conn.pragma_update(None, "user_version", version).unwrap();
             drop(conn);
-            let before = std::fs::read(&path).unwrap();
+            let before = fs::read(&path).unwrap();
             assert!(matches!(
                 Store::open(&options(path.clone())),
                 Err(StoreError::Broken(_))
             ));
-            assert_eq!(std::fs::read(&path).unwrap(), before);
+            assert_eq!(fs::read(&path).unwrap(), before);
         }
     }
 
@@ -377,6 +414,32 @@ mod tests {
         let mut other = options(path);
         other.identity.account = "otra".into();
         assert!(matches!(Store::open(&other), Err(StoreError::Broken(_))));
+    }
+
+    #[test]
+    fn a_journal_that_a_killed_process_left_is_played_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.sqlite");
+        let mut options = options(path.clone());
+        options.wal = false;
+        drop(Store::open(&options).unwrap());
+        // The journal of a transaction that was never committed, as a killed process leaves it.
+        let conn = Connection::open(&path).unwrap();
+        conn.pragma_update(None, "cache_size", 1).unwrap();
+        conn.pragma_update(None, "cache_spill", 1).unwrap();
+        conn.execute_batch("BEGIN; CREATE TABLE big AS SELECT randomblob(100000) AS x;")
+            .unwrap();
+        let (torn, beside) = (
+            folder.path().join("t.sqlite"),
+            folder.path().join("t.sqlite-journal"),
+        );
+        fs::copy(&path, &torn).unwrap();
+        fs::copy(folder.path().join("state.sqlite-journal"), &beside).unwrap();
+        options.path = torn;
+        assert!(beside.exists());
+        let store = Store::open(&options).unwrap();
+        assert!(store.integrity().unwrap().is_empty());
+        assert!(!beside.exists(), "the journal was played back");
     }
 
     #[test]

@@ -9,7 +9,10 @@ use super::{Field, Findings};
 
 const FIRST: &str = include_str!("../../../sql/migrations/0001_init.sql");
 
-/// Kills the upgrade of an old file at each of its writes; then puts copies of several ages back into a shop in use.
+/// What opening a file is made of.
+const CALLS: [&str; 6] = ["pwrite64", "fdatasync", "openat", "write", "link", "unlink"];
+
+/// Kills the upgrade of an old file, and the making of a new one, at each step; then puts copies of several ages back into a shop in use.
 pub fn upgrade(program: &Path, restores: u64, seed: u64) -> Findings {
     let mut found = Findings::default();
     let field = Field::open(program, seed);
@@ -20,23 +23,31 @@ pub fn upgrade(program: &Path, restores: u64, seed: u64) -> Findings {
         .state()
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();
-    for call in ["pwrite64", "fdatasync", "openat", "write"] {
+    for (aged, call) in [true, false]
+        .into_iter()
+        .flat_map(|aged| CALLS.map(|call| (aged, call)))
+    {
         for n in 1.. {
             let file = field.shop.path("old.sqlite");
-            old(&file);
+            remove(&file);
+            if aged {
+                old(&file);
+            }
             let struck = killed(&field, call, n);
             found.struck += u64::from(struck);
-            let end = aged(&field, &[]).status().unwrap().code();
+            let end = again(&field, &[]).status().unwrap().code();
             let now = Connection::open(&file).unwrap();
-            let one = |sql: &str| -> String { now.query_row(sql, [], |row| row.get(0)).unwrap() };
+            let one =
+                |sql: &str| -> Option<String> { now.query_row(sql, [], |row| row.get(0)).ok() };
             let version = one("SELECT user_version || '' FROM pragma_user_version");
+            let order = one("SELECT status FROM orders WHERE order_id = '1-01'");
             if !matches!(end, Some(0 | 5))
-                || version != newest.to_string()
-                || one("SELECT status FROM orders WHERE order_id = '1-01'") != "handling"
-                || one("PRAGMA integrity_check") != "ok"
+                || version != Some(newest.to_string())
+                || order.as_deref() != aged.then_some("handling")
+                || one("PRAGMA integrity_check").as_deref() != Some("ok")
             {
                 found.wrong.push(format!(
-                    "killed at {call} {n}: then {end:?}, version {version}"
+                    "killed at {call} {n}: then {end:?}, version {version:?}, order {order:?}"
                 ));
             }
             if !struck {
@@ -46,17 +57,20 @@ pub fn upgrade(program: &Path, restores: u64, seed: u64) -> Findings {
     }
     found.wrong.extend(put_back(program, restores, seed));
     found.told = format!(
-        "{} upgrades killed, {restores} old copies put back",
+        "{} upgrades and first starts killed, {restores} old copies put back",
         found.struck
     );
     found
 }
 
-/// Makes a file of the first version, with an order in it.
-fn old(path: &Path) {
-    for end in ["", "-wal", "-shm"] {
+fn remove(path: &Path) {
+    for end in ["", "-wal", "-shm", "-journal", ".mark"] {
         let _ = std::fs::remove_file(format!("{}{end}", path.display()));
     }
+}
+
+/// Makes a file of the first version, with an order in it.
+fn old(path: &Path) {
     let file = Connection::open(path).unwrap();
     file.execute_batch(FIRST).unwrap();
     file.execute_batch(
@@ -72,7 +86,7 @@ fn old(path: &Path) {
 }
 
 /// The program on the old file.
-fn aged(field: &Field, wrapper: &[String]) -> Command {
+fn again(field: &Field, wrapper: &[String]) -> Command {
     let mut line = wrapper.to_vec();
     line.push(field.program.display().to_string());
     let mut command = Command::new(&line[0]);
@@ -98,7 +112,7 @@ fn killed(field: &Field, call: &str, n: u64) -> bool {
         "strace", "-f", "-qq", "-o", &path, "-e", &trace, "-e", &inject,
     ];
     let wrapper: Vec<String> = wrapper.map(ToOwned::to_owned).to_vec();
-    aged(field, &wrapper).status().unwrap();
+    again(field, &wrapper).status().unwrap();
     std::fs::read_to_string(log)
         .unwrap_or_default()
         .contains("killed by SIGKILL")

@@ -18,8 +18,9 @@ pub mod upgrade;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use stockbridge::domain::ids::OrderId;
 
 use crate::shop::Shop;
@@ -129,6 +130,14 @@ impl Field {
         // Changes are found when the order is read again.
         self.shop.sandbox.clock.advance(7 * 3_600_000);
         self.shop.finish();
+        // What was done in a time that a copy put back has lost is waited for, in real time.
+        for _ in 0..20 {
+            if self.orders.iter().all(|order| self.known(order).is_ok()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(400));
+            self.shop.cycles(1);
+        }
         let mut wrong: Vec<String> = self
             .shop
             .wrong_numbers()
@@ -155,25 +164,29 @@ impl Field {
         }
         let mails = self.shop.mails().join("\n");
         for order in &self.orders {
-            let sql = "SELECT count(*) FROM orders WHERE order_id = ?1 AND (reserved_at IS NOT NULL OR canceled_at IS NOT NULL)";
-            let known: i64 = state
-                .query_row(sql, [order.as_str()], |row| row.get(0))
-                .unwrap();
-            if known != 1 {
-                wrong.push(format!("order {order} is lost"));
-            }
-            let reserved: i64 = state
-                .query_row(
-                    "SELECT count(*) FROM orders WHERE order_id = ?1 AND reserved_at IS NOT NULL",
-                    [order.as_str()],
-                    |row| row.get(0),
-                )
-                .unwrap();
-            if reserved == 1 && !mails.contains(order.as_str()) {
-                wrong.push(format!("nobody was told of order {order}"));
+            match self.known(order) {
+                Ok("reserved") if !mails.contains(order.as_str()) => {
+                    wrong.push(format!("nobody was told of order {order}"));
+                }
+                Ok(_) => {}
+                Err(what) => wrong.push(format!("order {order} is {what}")),
             }
         }
         wrong
+    }
+
+    /// How an order ended, or where it stands instead.
+    fn known(&self, order: &OrderId) -> Result<&'static str, String> {
+        let sql = "SELECT CASE WHEN reserved_at IS NOT NULL THEN 'reserved' WHEN canceled_at IS NOT NULL THEN 'canceled'
+            ELSE json_array(stage, problems, parked_reason, replan, found_by) END FROM orders WHERE order_id = ?1";
+        let state = self.state();
+        let row = state.query_row(sql, [order.as_str()], |row| row.get::<_, String>(0));
+        match row.optional().unwrap() {
+            Some(end) if end == "reserved" => Ok("reserved"),
+            Some(end) if end == "canceled" => Ok("canceled"),
+            Some(other) => Err(format!("not reserved: {other}")),
+            None => Err("lost".into()),
+        }
     }
 
     fn keys_seen_twice(&self) -> Vec<String> {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use rust_decimal::Decimal;
-use stockbridge::sandbox::dragonfish::model::DragonfishModel;
 
 use super::{Field, Findings};
 
@@ -28,19 +27,13 @@ pub fn damage(program: &Path, count: u64, seed: u64) -> Findings {
     field.shop.run(&["poll"]);
     field.shop.run(&["reserve"]);
     let path = field.shop.path("state.sqlite");
-    let copy = field.shop.path("copy.sqlite");
-    field.shop.run(&["backup", copy.to_str().unwrap()]);
-    let whole = std::fs::read(&copy).unwrap();
-    let erp = field.shop.sandbox.dragonfish.with(|erp| erp.clone());
+    let before = field.moment();
+    let booked = before.dragonfish.movements.len();
     let (variant, units) = (field.shop.goods(0).1, Decimal::TWO);
     let (mut refused, mut used) = (0, 0);
-    for damage in all(&mut field, count, whole.len()) {
-        put(&path, &whole, &damage);
-        field
-            .shop
-            .sandbox
-            .dragonfish
-            .with(|model| *model = DragonfishModel::clone(&erp));
+    for damage in all(&mut field, count, before.state.len()) {
+        field.go_back(&before);
+        put(&path, &before.state, &damage);
         let end = field.run(&["move", "--wait", "0s"]);
         found.struck += 1;
         match end {
@@ -51,7 +44,7 @@ pub fn damage(program: &Path, count: u64, seed: u64) -> Findings {
                 .push(format!("{}: ended with {other:?}", damage.told())),
         }
         field.shop.sandbox.dragonfish.with(|model| {
-            for movement in model.movements.iter().skip(erp.movements.len()) {
+            for movement in model.movements.iter().skip(booked) {
                 let right = movement.note.contains(order.as_str())
                     && movement.lines == [(variant.clone(), units)];
                 if !right {
@@ -94,10 +87,6 @@ impl Damage {
 }
 
 fn put(path: &Path, whole: &[u8], damage: &Damage) {
-    let beside = |end: &str| format!("{}{end}", path.display());
-    for end in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(beside(end));
-    }
     let mut bytes = whole.to_vec();
     match damage {
         Damage::Byte(at, bits) => bytes[*at] ^= bits,
@@ -106,7 +95,7 @@ fn put(path: &Path, whole: &[u8], damage: &Damage) {
         Damage::Foreign => bytes = b"not a database at all, but somebody's letters\n".repeat(200),
         Damage::ForeignLog => {
             std::fs::write(
-                beside("-wal"),
+                format!("{}-wal", path.display()),
                 whole.iter().rev().copied().collect::<Vec<_>>(),
             )
             .unwrap();

@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use stockbridge::domain::ids::OrderId;
+use stockbridge::sandbox::dragonfish::model::DragonfishModel;
+use stockbridge::sandbox::vtex::model::VtexModel;
 
 use crate::shop::Shop;
 
@@ -202,6 +204,34 @@ impl Field {
             .collect()
     }
 
+    /// Keeps the state file and the other side as they are.
+    pub fn moment(&self) -> Moment {
+        let copy = self.shop.path("moment.sqlite");
+        let _ = std::fs::remove_file(&copy);
+        assert_eq!(self.run(&["backup", copy.to_str().unwrap()]), Some(0));
+        Moment {
+            at: self.shop.sandbox.clock.now().0,
+            state: std::fs::read(&copy).unwrap(),
+            mark: std::fs::read(self.shop.path("state.sqlite.mark")).unwrap(),
+            vtex: self.shop.sandbox.vtex.with(|store| store.clone()),
+            dragonfish: self.shop.sandbox.dragonfish.with(|erp| erp.clone()),
+        }
+    }
+
+    /// Makes everything as it was then.
+    pub fn go_back(&self, to: &Moment) {
+        for end in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.shop.path(&format!("state.sqlite{end}")));
+        }
+        std::fs::write(self.shop.path("state.sqlite"), &to.state).unwrap();
+        std::fs::write(self.shop.path("state.sqlite.mark"), &to.mark).unwrap();
+        let _ = std::fs::remove_dir_all(self.shop.path("mail"));
+        let sandbox = &self.shop.sandbox;
+        sandbox.vtex.with(|store| *store = to.vtex.clone());
+        sandbox.dragonfish.with(|erp| *erp = to.dragonfish.clone());
+        sandbox.clock.advance(to.at - sandbox.clock.now().0);
+    }
+
     /// How many movements the ERP has booked for us.
     pub fn effects(&self) -> usize {
         self.shop.sandbox.dragonfish.with(|erp| {
@@ -215,6 +245,17 @@ impl Field {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(self.shop.path("state.sqlite"), flags).unwrap()
     }
+}
+
+/// The state file and the other side at one moment.
+pub struct Moment {
+    at: i64,
+    /// The state file.
+    pub state: Vec<u8>,
+    mark: Vec<u8>,
+    vtex: VtexModel,
+    /// The ERP.
+    pub dragonfish: DragonfishModel,
 }
 
 /// What a layer has found.

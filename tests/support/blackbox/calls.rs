@@ -1,6 +1,7 @@
 //! System calls that fail, or during which the process dies: the N-th of each kind, N = 1, 2, 3 … until there is none.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::{Field, Findings, Moment};
@@ -28,29 +29,30 @@ const ENDS: [i32; 11] = [0, 3, 4, 5, 65, 69, 70, 74, 75, 77, 78];
 /// every kind the stage knows, and is judged.
 pub fn calls(program: &Path, stage: &str, every: u64, seed: u64) -> Findings {
     let began = Instant::now();
-    let mut found = Findings::default();
-    let mut field = Field::open(program, seed);
-    field.killed = true;
-    let begin = prepare(&mut field, stage);
-    for (call, faults) in FAULTS {
-        for fault in faults {
-            for n in (1..MOST).step_by(usize::try_from(every).unwrap()) {
-                field.go_back(&begin);
-                let (struck, end) = one(&field, stage, call, fault, n);
-                let mut wrong = field.judge();
-                if let Some(code) = end.filter(|code| !ENDS.contains(code)) {
-                    wrong.push(format!("it ended with {code}"));
-                }
-                let place = format!("{stage}: {call} {n} {fault}");
-                found
-                    .wrong
-                    .extend(wrong.into_iter().map(|w| format!("{place}: {w}")));
-                if !struck {
-                    break;
-                }
-                found.struck += 1;
-            }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let all: Vec<(&str, &str)> = FAULTS
+        .iter()
+        .flat_map(|(call, faults)| faults.iter().map(|fault| (*call, *fault)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Findings::default();
+        let mut field = Field::open(program, seed);
+        field.killed = true;
+        let begin = prepare(&mut field, stage);
+        while let Some((call, fault)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            each(&field, &begin, (stage, call, fault), every, &mut found);
         }
+        found
+    };
+    let parts: Vec<Findings> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let mut found = Findings::default();
+    for part in parts {
+        found.struck += part.struck;
+        found.wrong.extend(part.wrong);
     }
     found.told = format!(
         "{} faults in {stage}, {} s",
@@ -61,6 +63,32 @@ pub fn calls(program: &Path, stage: &str, every: u64, seed: u64) -> Findings {
         found.wrong.push("nothing was struck".into());
     }
     found
+}
+
+/// One fault at N = 1, 2, 3 … until it no longer strikes.
+fn each(
+    field: &Field,
+    begin: &Moment,
+    (stage, call, fault): (&str, &str, &str),
+    every: u64,
+    found: &mut Findings,
+) {
+    for n in (1..MOST).step_by(usize::try_from(every).unwrap()) {
+        field.go_back(begin);
+        let (struck, end) = one(field, stage, call, fault, n);
+        let mut wrong = field.judge();
+        if let Some(code) = end.filter(|code| !ENDS.contains(code)) {
+            wrong.push(format!("it ended with {code}"));
+        }
+        let place = format!("{stage}: {call} {n} {fault}");
+        found
+            .wrong
+            .extend(wrong.into_iter().map(|w| format!("{place}: {w}")));
+        if !struck {
+            break;
+        }
+        found.struck += 1;
+    }
 }
 
 /// An order is sold, another canceled and a third changed after they were booked; what comes before the stage is done.

@@ -38,7 +38,7 @@ pub fn calls(program: &Path, stage: &str, every: u64, seed: u64) -> Findings {
     let work = || {
         let mut found = Findings::default();
         let mut field = Field::open(program, seed);
-        field.killed = true;
+        field.crowded = true;
         let begin = prepare(&mut field, stage);
         while let Some((call, fault)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
             each(&field, &begin, (stage, call, fault), every, &mut found);

@@ -17,7 +17,7 @@ pub fn kill(program: &Path, count: u64, seed: u64) -> Findings {
     let began = Instant::now();
     let open = |seed| {
         let mut field = Field::open(program, seed);
-        field.killed = true;
+        field.crowded = true;
         field
     };
     let mut field = open(seed);

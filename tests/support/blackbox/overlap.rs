@@ -20,6 +20,7 @@ const STAGES: [&str; 8] = [
 /// Runs processes for so long; `unlocked`: their lock files are deleted now and then.
 pub fn overlap(program: &Path, time: Duration, unlocked: bool, seed: u64) -> Findings {
     let mut field = Field::open(program, seed);
+    field.crowded = unlocked;
     let mut found = Findings::default();
     let until = Instant::now() + time;
     let mut running = vec![];

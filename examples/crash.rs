@@ -6,6 +6,7 @@
 //! … crash -- overlap [--seconds 20]              eight processes at once, with and without lock files
 //! … crash -- damage [--count 300]                damaged state files
 //! … crash -- full                                no room, or another writer
+//! … crash -- power [--count 2000] disks as a loss of power leaves them (needs strace)
 //! … crash -- upgrade [--count 50]                upgrades killed half-way, old copies put back
 //! ```
 
@@ -21,10 +22,11 @@ mod blackbox;
 #[path = "../tests/support/shop.rs"]
 mod shop;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use blackbox::power::{Promise, power};
 use blackbox::{Findings, calls, damage, full, kill, overlap, upgrade};
 
 const STAGES: [&str; 6] = ["poll", "reserve", "move", "push-stock", "notify", "gc"];
@@ -80,6 +82,31 @@ fn program() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
+/// Half of the disks for each journal; then as many as show that settings which promise less are caught.
+fn images(program: &Path, count: u64, seed: u64) -> Vec<Findings> {
+    let mut all = vec![
+        power(program, count / 2, "wal", Promise::Kept, seed),
+        power(program, count / 2, "delete", Promise::Kept, seed),
+    ];
+    for (journal, promise) in [
+        ("wal", Promise::Normal),
+        ("wal", Promise::Off),
+        ("delete", Promise::NoFolders),
+    ] {
+        let caught = power(program, count.min(2000) / 4, journal, promise, seed);
+        all.push(Findings {
+            told: format!("{}, {} of them caught", caught.told, caught.wrong.len()),
+            struck: caught.struck,
+            wrong: if caught.wrong.is_empty() {
+                vec!["the judge is blind".into()]
+            } else {
+                vec![]
+            },
+        });
+    }
+    all
+}
+
 fn main() -> ExitCode {
     let asked = match asked() {
         Ok(asked) => asked,
@@ -107,6 +134,7 @@ fn main() -> ExitCode {
             .into(),
         "damage" => vec![damage::damage(&program, asked.count.unwrap_or(300), seed)],
         "full" => vec![full::full(&program, seed)],
+        "power" => images(&program, asked.count.unwrap_or(2000), seed),
         "upgrade" => vec![upgrade::upgrade(&program, asked.count.unwrap_or(50), seed)],
         other => {
             println!("{other} is no layer; see the head of examples/crash.rs");

@@ -20,6 +20,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0002_recovery.sql"),
 ];
 
+/// Free pages are given back when asked.
+const INCREMENTAL: i32 = 2;
+
 /// The oldest SQLite without the WAL-reset bug.
 const SQLITE_FLOOR: i32 = 3_051_003;
 
@@ -288,8 +291,12 @@ fn marks(path: &Path, mode: OpenFlags) -> StoreResult<(i32, i32)> {
 fn set_up(conn: &Connection, wal: bool) -> StoreResult<()> {
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.set_prepared_statement_cache_capacity(128);
-    // Takes effect only while the file is still empty; gc then gives pages back step by step.
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    // Takes effect only while the file is still empty; gc then gives pages back step by step. Saying it again would
+    // write the header at each start.
+    let vacuum: i32 = conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    if vacuum != INCREMENTAL {
+        conn.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    }
     let (journal, synchronous) = if wal {
         ("wal", "FULL")
     } else {

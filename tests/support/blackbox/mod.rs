@@ -13,6 +13,8 @@ pub mod damage;
 pub mod full;
 pub mod kill;
 pub mod overlap;
+pub mod power;
+pub mod trace;
 pub mod upgrade;
 
 use std::collections::BTreeMap;
@@ -45,7 +47,12 @@ pub struct Field {
 impl Field {
     /// Opens a shop and brings it to rest.
     pub fn open(program: &Path, seed: u64) -> Self {
-        let shop = Shop::open(4);
+        Self::open_with(program, seed, "")
+    }
+
+    /// Opens a shop whose configuration has these lines changed.
+    pub fn open_with(program: &Path, seed: u64, changes: &str) -> Self {
+        let shop = Shop::with(4, changes);
         shop.cycles(2);
         Self {
             shop,

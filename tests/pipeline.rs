@@ -137,6 +137,35 @@ fn v20_a_changed_order_is_booked_by_its_difference() {
 }
 
 #[test]
+fn a_change_after_its_order_was_read_is_not_lost_with_its_event() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let order = shop.sell(0, 5);
+    shop.cycles(3);
+    let (sku, _) = shop.goods(0);
+    let change = |units| {
+        let now = shop.sandbox.clock.now();
+        let vtex = &shop.sandbox.vtex;
+        vtex.with(|store| store.change(&order, &sku, units, now));
+    };
+    shop.sandbox.faults.clear();
+    // An event that needs no movement: nothing else reads the order again.
+    change(5);
+    // The feed's configuration, the events, the order: the next call takes the events off the feed.
+    let held = shop.sandbox.faults.hold_at(4, When::After);
+    std::thread::scope(|scope| {
+        let poll = scope.spawn(|| shop.run(&["poll"]));
+        held.recv().unwrap();
+        change(2);
+        assert_eq!(poll.join().unwrap(), Exit::Done);
+    });
+    let calls = shop.sandbox.faults.calls();
+    assert_eq!(calls[3].operation, "commit feed", "{calls:?}");
+    shop.cycles(3);
+    shop.assert_right();
+}
+
+#[test]
 fn handling_started_by_a_person_is_not_started_again() {
     let shop = Shop::open(3);
     shop.cycles(2);

@@ -94,6 +94,19 @@ impl QuantityTerms {
     pub fn complete(&self) -> bool {
         self.missing.is_empty()
     }
+
+    /// Tells whether the number can be sent although a base is missing: the storefront then offers no more than now,
+    /// whichever acknowledged reservations the write clears.
+    ///
+    /// The sum alone is no such promise: a missing shop may be negative.
+    pub fn lowers(&self, total: i64, reserved: i64) -> bool {
+        let waiting = self.orders.iter().filter(|order| !order.acknowledged);
+        let kept = waiting
+            .map(|order| order.present)
+            .sum::<i64>()
+            .min(reserved);
+        self.desired().saturating_sub(kept) <= total.saturating_sub(reserved)
+    }
 }
 
 /// How a base with negative stock counts. The virtual depot always counts as it is.

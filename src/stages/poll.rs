@@ -65,7 +65,8 @@ enum Taken {
 struct Poll<'a> {
     ctx: &'a Context<'a>,
     pace: Pace<'a>,
-    /// Orders read in this run: an event is only a hint, one reading serves all of them.
+    /// Orders read since the feed was last read. One reading serves every event that was there before it; what the feed
+    /// hands out later may tell of a change that it has missed.
     taken: RefCell<BTreeSet<OrderId>>,
 }
 
@@ -215,6 +216,7 @@ impl Poll<'_> {
     }
 
     fn events(&self, events: &[FeedEvent], report: &mut Report) -> StageResult {
+        self.taken.borrow_mut().clear();
         let mut by_order: BTreeMap<&str, Vec<&FeedEvent>> = BTreeMap::new();
         for event in events {
             by_order.entry(&event.order).or_default().push(event);

@@ -13,6 +13,7 @@ use crate::stages::quantity::Item;
 use crate::stages::report::{Report, StageResult};
 use crate::stages::settings::duration;
 use crate::store::pushes::{Confirmation, Intent};
+use crate::store::{StoreResult, Tx};
 
 /// Another number is read back so often in a row before people are told.
 const MISMATCHES_TOLD: i64 = 3;
@@ -33,6 +34,16 @@ pub struct Candidate<'a> {
     pub out_open: i64,
     /// The counter when the reading began.
     pub start_seq: Seq,
+    /// What the storefront holds, once it was asked.
+    pub held: Option<StoreStock>,
+}
+
+impl Candidate<'_> {
+    /// Tells whether its number may go out: an incomplete reading must not raise what is offered.
+    fn sound(&self) -> bool {
+        let lowers = |held: &StoreStock| self.terms.lowers(held.total, held.reserved);
+        self.terms.complete() || self.held.as_ref().is_some_and(lowers)
+    }
 }
 
 /// How one write ended.
@@ -109,16 +120,16 @@ fn pass<'a>(
             ready.push(candidate);
         }
     }
-    let (intents, send_by) = prepare(ctx, &mut ready)?;
+    let (ready, send_by) = prepare(ctx, ready, report)?;
     let sent = {
         let (storefront, permit) = (ctx.storefront, ctx.permit(send_by));
-        in_parallel(&ready, workers, |candidate| {
+        in_parallel(&ready, workers, |(candidate, _)| {
             send(storefront, candidate, permit)
         })
     };
     let mut again = Vec::new();
     let mut locked = false;
-    for ((candidate, intent), sent) in ready.into_iter().zip(intents).zip(sent) {
+    for ((candidate, intent), sent) in ready.into_iter().zip(sent) {
         match sent {
             Sent::Locked(_) if may_repeat => {
                 locked = true;
@@ -175,7 +186,10 @@ fn sellable<'a>(
             report.count("SKUs sold without limit");
             Ok(None)
         }
-        Some(_) => Ok(Some(candidate)),
+        Some(stock) => Ok(Some(Candidate {
+            held: Some(stock.clone()),
+            ..candidate
+        })),
         None => {
             let note = "the storefront has no such warehouse for the SKU".to_owned();
             hold(ctx, &[(&candidate.item, note, false)], report)?;
@@ -187,53 +201,89 @@ fn sellable<'a>(
 /// P3: the terms once more under the lock, then the intent, durable before the call.
 fn prepare<'a>(
     ctx: &Context<'_>,
-    ready: &mut [Candidate<'a>],
-) -> StageResult<(Vec<Intent>, BootTime)> {
-    let protocol = &ctx.settings.protocol;
+    ready: Vec<Candidate<'a>>,
+    report: &mut Report,
+) -> StageResult<(Vec<(Candidate<'a>, Intent)>, BootTime)> {
     let boot = ctx.clock.boot();
-    let boot_id = ctx.clock.boot_id();
-    let longest = protocol.gap + protocol.stock_limit + protocol.stock_settle;
-    let (intents, seq) = ctx.store.write(|tx| {
-        let mut intents = Vec::with_capacity(ready.len());
-        for candidate in ready.iter_mut() {
-            let row = tx.push(&candidate.item.row.sku, &candidate.item.row.warehouse)?;
-            if let Some(row) = row {
-                candidate.item.row = row;
+    let send_by = boot.plus_ms(ctx.settings.protocol.gap);
+    let (intended, unsound, seq) = ctx.store.write(|tx| {
+        let mut intended = Vec::with_capacity(ready.len());
+        let mut unsound = Vec::new();
+        for candidate in ready {
+            let candidate = look_again(ctx, tx, candidate)?;
+            if candidate.sound() {
+                let intent = intend(ctx, tx, &candidate, boot)?;
+                intended.push((candidate, intent));
+            } else {
+                unsound.push(candidate);
             }
-            let row = &candidate.item.row;
-            if !candidate.bound {
-                // `move` may have started handling, or confirmed a movement, since the numbers were compared.
-                let (orders, open) = tx.terms(
-                    &row.sku,
-                    &row.warehouse,
-                    candidate.start_seq,
-                    ctx.settings.by_remito,
-                )?;
-                candidate.terms.orders = orders;
-                candidate.out_open = open;
-                candidate.desired = candidate.terms.desired();
-            }
-            let rebooted = row.boot_id != boot_id;
-            let waits = |until: BootTime| match until.0 {
-                0 => BootTime(0),
-                _ if rebooted => boot.plus_ms(longest),
-                _ => until,
-            };
-            let changed = row.desired != Some(candidate.desired) || row.ack_t > row.pushed_t;
-            let intent = Intent {
-                desired: candidate.desired,
-                ver: row.ver + i64::from(changed),
-                bound: candidate.bound,
-                inflight_until: boot.plus_ms(longest),
-                uncertain_until: waits(row.uncertain_until).max(waits(row.inflight_until)),
-            };
-            tx.prepare_push(row, &intent, &boot_id)?;
-            intents.push(intent);
         }
-        Ok((intents, tx.next_seq()?))
+        Ok((intended, unsound, tx.next_seq()?))
     })?;
+    let why = |c: &Candidate<'_>| {
+        let bases: Vec<_> = c.terms.missing.iter().map(ToString::to_string).collect();
+        format!(
+            "no stock from {}, and what is offered could rise",
+            bases.join(", ")
+        )
+    };
+    let holds: Vec<_> = unsound.iter().map(|c| (&c.item, why(c), false)).collect();
+    hold(ctx, &holds, report)?;
     ctx.mark(seq)?;
-    Ok((intents, boot.plus_ms(protocol.gap)))
+    Ok((intended, send_by))
+}
+
+/// The number as it is under the lock: `move` may have started handling, or confirmed a movement, since the numbers were
+/// compared.
+fn look_again<'a>(
+    ctx: &Context<'_>,
+    tx: &Tx<'_>,
+    mut candidate: Candidate<'a>,
+) -> StoreResult<Candidate<'a>> {
+    if let Some(row) = tx.push(&candidate.item.row.sku, &candidate.item.row.warehouse)? {
+        candidate.item.row = row;
+    }
+    if !candidate.bound {
+        let row = &candidate.item.row;
+        let (orders, open) = tx.terms(
+            &row.sku,
+            &row.warehouse,
+            candidate.start_seq,
+            ctx.settings.by_remito,
+        )?;
+        candidate.terms.orders = orders;
+        candidate.out_open = open;
+        candidate.desired = candidate.terms.desired();
+    }
+    Ok(candidate)
+}
+
+fn intend(
+    ctx: &Context<'_>,
+    tx: &Tx<'_>,
+    candidate: &Candidate<'_>,
+    boot: BootTime,
+) -> StoreResult<Intent> {
+    let protocol = &ctx.settings.protocol;
+    let longest = protocol.gap + protocol.stock_limit + protocol.stock_settle;
+    let boot_id = ctx.clock.boot_id();
+    let row = &candidate.item.row;
+    let rebooted = row.boot_id != boot_id;
+    let waits = |until: BootTime| match until.0 {
+        0 => BootTime(0),
+        _ if rebooted => boot.plus_ms(longest),
+        _ => until,
+    };
+    let changed = row.desired != Some(candidate.desired) || row.ack_t > row.pushed_t;
+    let intent = Intent {
+        desired: candidate.desired,
+        ver: row.ver + i64::from(changed),
+        bound: candidate.bound,
+        inflight_until: boot.plus_ms(longest),
+        uncertain_until: waits(row.uncertain_until).max(waits(row.inflight_until)),
+    };
+    tx.prepare_push(row, &intent, &boot_id)?;
+    Ok(intent)
 }
 
 /// P5: only an equal number confirms. Returns the candidate when one more pass is needed.
@@ -346,11 +396,11 @@ fn is_oversold(candidate: &Candidate<'_>, reserved: i64) -> bool {
 
 fn tell(
     ctx: &Context<'_>,
-    tx: &crate::store::Tx<'_>,
+    tx: &Tx<'_>,
     candidate: &Candidate<'_>,
     held: &StoreStock,
     oversold: bool,
-) -> crate::store::StoreResult<()> {
+) -> StoreResult<()> {
     let row = &candidate.item.row;
     let label = candidate.item.sku.label();
     let figures = BTreeMap::from([

@@ -370,6 +370,7 @@ impl<'a> Push<'a> {
                 bound: false,
                 out_open,
                 start_seq,
+                held: None,
             };
             if must_send(&candidate) {
                 candidates.push(candidate)

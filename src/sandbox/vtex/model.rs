@@ -70,6 +70,8 @@ pub struct Order {
     pub listed_from: Moment,
     /// When a requested handling becomes effective.
     pub handling_at: Option<Moment>,
+    /// How many events there were when somebody last read it.
+    pub read: u64,
 }
 
 impl Order {
@@ -79,6 +81,11 @@ impl Order {
             self.status,
             "canceled" | "cancel" | "payment-pending" | "window-to-cancel"
         )
+    }
+
+    /// Whether anything is held for it.
+    pub fn holds(&self) -> bool {
+        self.lines.iter().any(|line| line.hold.reserves())
     }
 }
 
@@ -106,6 +113,8 @@ pub struct Event {
     pub status: &'static str,
     /// Hidden until then.
     pub hidden_until: Moment,
+    /// How many events there were when it came.
+    pub born: u64,
 }
 
 /// How the store behaves where its documentation leaves a choice, and how badly.
@@ -271,6 +280,7 @@ impl VtexModel {
                 order: id.clone(),
                 status,
                 hidden_until: now,
+                born: self.events,
             };
             // No order is guaranteed: some events overtake the one before.
             if self.events.is_multiple_of(3) {
@@ -278,6 +288,13 @@ impl VtexModel {
             } else {
                 self.feed.push_back(event)
             }
+        }
+    }
+
+    /// Notes that somebody reads an order.
+    pub fn note_reading(&mut self, id: &OrderId) {
+        if let Some(order) = self.orders.get_mut(id) {
+            order.read = self.events;
         }
     }
 
@@ -304,6 +321,7 @@ impl VtexModel {
             package: false,
             listed_from: now.plus_ms(self.habits.list_lag_ms),
             handling_at: None,
+            read: 0,
         };
         self.orders.insert(id.clone(), order);
         self.tell(&id, "payment-pending", now);
@@ -449,11 +467,20 @@ impl VtexModel {
     /// Takes events off the feed.
     pub fn commit_feed(&mut self, handles: &[String]) {
         for handle in handles {
-            let known = self.feed.iter().any(|event| event.handle == *handle)
-                || self.committed.contains(handle);
-            if !known {
-                self.violations
-                    .push(format!("an unknown handle was committed: {handle}"));
+            match self.feed.iter().find(|event| event.handle == *handle) {
+                Some(event) => {
+                    let order = self.orders.get(&event.order);
+                    if order.is_some_and(|order| order.read < event.born) {
+                        self.violations.push(format!(
+                            "an event of {} was taken off the feed, and the order not read since it came",
+                            event.order
+                        ));
+                    }
+                }
+                None if self.committed.contains(handle) => {}
+                None => self
+                    .violations
+                    .push(format!("an unknown handle was committed: {handle}")),
             }
             self.feed.retain(|event| event.handle != *handle);
             self.committed.insert(handle.clone());

@@ -180,10 +180,7 @@ impl Desk {
             ("GET", ["api", "orders", "feed"]) => read_feed(&mut model, request, now),
             ("POST", ["api", "orders", "feed"]) => commit_feed(&mut model, request),
             ("GET", ["api", "oms", "pvt", "orders"]) => list_orders(&mut model, request, now),
-            ("GET", ["api", "oms", "pvt", "orders", id]) => match find(&model, id) {
-                Some(order) => Reply::json(200, &documents::order(&model, order)),
-                None => problem(404, "OMS007", "Order not found"),
-            },
+            ("GET", ["api", "oms", "pvt", "orders", id]) => order(&mut model, id),
             ("POST", ["api", "oms", "pvt", "orders", id, "start-handling"]) => {
                 handle(&mut model, id, now)
             }
@@ -361,8 +358,15 @@ fn list_orders(model: &mut VtexModel, request: &Request, now: Moment) -> Reply {
     )
 }
 
-fn find<'a>(model: &'a VtexModel, id: &str) -> Option<&'a Order> {
-    OrderId::parse(id).ok().and_then(|id| model.orders.get(&id))
+fn order(model: &mut VtexModel, id: &str) -> Reply {
+    let id = OrderId::parse(id).ok();
+    if let Some(id) = &id {
+        model.note_reading(id);
+    }
+    match id.and_then(|id| model.orders.get(&id)) {
+        Some(order) => Reply::json(200, &documents::order(model, order)),
+        None => problem(404, "OMS007", "Order not found"),
+    }
 }
 
 fn handle(model: &mut VtexModel, id: &str, now: Moment) -> Reply {

@@ -83,6 +83,10 @@ pub fn settled(world: &mut World, state: &Connection, warehouse: &WarehouseId, l
             world.violate(&format!("I2: {problem}"));
         }
     }
+    let breaches = world.vtex.violations.iter().chain(&world.erp.violations);
+    for breach in breaches.cloned().collect::<Vec<_>>() {
+        world.violate(&format!("outside: {breach}"));
+    }
     let known: BTreeSet<String> = rows("SELECT order_id FROM orders").into_iter().collect();
     let lost: Vec<_> = world
         .vtex

@@ -71,6 +71,7 @@ mutants! {
     InflightCleared = "inflight-cleared", "an unconfirmed stock write is forgotten by the next";
     RandomKey = "random-key", "every attempt of a movement bears a new key";
     OrdersBefore = "orders-before", "open orders are read before the reading of the ERP begins, not after";
+    ReadOnce = "read-once", "an order is read once a run, whatever is told of it later";
     LinesForgotten = "lines-forgotten", "a canceled order is left out of the sums although its goods are booked";
 }
 
@@ -268,7 +269,9 @@ impl Storefront for Wrapped<'_> {
     }
     fn order(&self, id: &OrderId) -> PortResult<Option<OrderDocument>> {
         let mut read = self.read.lock().unwrap();
-        if let (Mutant::OrdersBefore, Some(document)) = (self.mutant, read.get(id)) {
+        if let (Mutant::OrdersBefore | Mutant::ReadOnce, Some(document)) =
+            (self.mutant, read.get(id))
+        {
             return Ok(Some(document.clone()));
         }
         let document = self.peers.order(id)?;

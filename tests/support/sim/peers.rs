@@ -343,8 +343,8 @@ impl Storefront for Peers<'_> {
 
     fn order(&self, id: &OrderId) -> PortResult<Option<OrderDocument>> {
         self.read(&format!("read order {id}"), |world| {
-            let order = world.vtex.orders.get(id)?;
-            let document = document(world, order);
+            world.vtex.note_reading(id);
+            let document = document(world, world.vtex.orders.get(id)?);
             world
                 .read_by
                 .entry(self.pid)

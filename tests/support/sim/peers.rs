@@ -376,7 +376,7 @@ impl Storefront for Peers<'_> {
     }
 
     fn reservation(&self, id: &str) -> PortResult<Option<ReservationState>> {
-        self.read("read a reservation", |world| {
+        let answer = self.read("read a reservation", |world| {
             let (order, at) = id.split_once('#')?;
             let order = world.vtex.orders.get(&OrderId::parse(order).ok()?)?;
             let line = order.lines.get(at.parse::<usize>().ok()?)?;
@@ -385,7 +385,18 @@ impl Storefront for Peers<'_> {
                 Hold::Acknowledged(_) | Hold::Cleared => ReservationState::Acknowledged,
                 Hold::Gone => ReservationState::Gone,
             })
-        })
+        });
+        if answer.is_err() {
+            // The reading of its order has failed with it: nothing of it becomes durable.
+            let order = id
+                .split_once('#')
+                .and_then(|(id, _)| OrderId::parse(id).ok());
+            self.sim.with(|world| {
+                let read = world.read_by.entry(self.pid).or_default();
+                order.map(|order| read.remove(&order));
+            });
+        }
+        answer
     }
 
     fn stock(&self, sku: &SkuId) -> PortResult<Vec<StoreStock>> {

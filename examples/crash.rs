@@ -7,6 +7,7 @@
 //! … crash -- damage [--count 300]                damaged state files
 //! … crash -- full                                no room, or another writer
 //! … crash -- power [--count 2000] disks as a loss of power leaves them (needs strace)
+//! … crash -- cut [--count 5]                     the power of a real file system is cut (needs root)
 //! … crash -- upgrade [--count 50]                upgrades killed half-way, old copies put back
 //! ```
 
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use blackbox::power::{Promise, power};
-use blackbox::{Findings, calls, damage, full, kill, overlap, upgrade};
+use blackbox::{Findings, calls, cut, damage, full, kill, overlap, upgrade};
 
 const STAGES: [&str; 6] = ["poll", "reserve", "move", "push-stock", "notify", "gc"];
 
@@ -135,6 +136,7 @@ fn main() -> ExitCode {
         "damage" => vec![damage::damage(&program, asked.count.unwrap_or(300), seed)],
         "full" => vec![full::full(&program, seed)],
         "power" => images(&program, asked.count.unwrap_or(2000), seed),
+        "cut" => vec![cut::cut(&program, asked.count.unwrap_or(5), seed)],
         "upgrade" => vec![upgrade::upgrade(&program, asked.count.unwrap_or(50), seed)],
         other => {
             println!("{other} is no layer; see the head of examples/crash.rs");

@@ -9,6 +9,7 @@
 )]
 
 pub mod calls;
+pub mod cut;
 pub mod damage;
 pub mod full;
 pub mod kill;
@@ -33,6 +34,8 @@ use crate::shop::Shop;
 pub struct Field {
     /// The shop.
     pub shop: Shop,
+    /// The state file.
+    pub state: PathBuf,
     /// The program under test.
     pub program: PathBuf,
     /// Chance.
@@ -55,6 +58,7 @@ impl Field {
         let shop = Shop::with(4, changes);
         shop.cycles(2);
         Self {
+            state: shop.path("state.sqlite"),
             shop,
             program: program.to_owned(),
             chance: fastrand::Rng::with_seed(seed),
@@ -165,7 +169,7 @@ impl Field {
         let broken = self.shop.sandbox.violations().into_iter();
         wrong.extend(broken.filter(|what| !(self.crowded && what == "two requests at once")));
         wrong.extend(self.keys_seen_twice());
-        let state = self.state();
+        let state = self.look();
         let one = |sql: &str| -> String { state.query_row(sql, [], |row| row.get(0)).unwrap() };
         let checked = one("PRAGMA integrity_check");
         if checked != "ok" {
@@ -188,7 +192,7 @@ impl Field {
     fn known(&self, order: &OrderId) -> Result<&'static str, String> {
         let sql = "SELECT CASE WHEN reserved_at IS NOT NULL THEN 'reserved' WHEN canceled_at IS NOT NULL THEN 'canceled'
             ELSE json_array(stage, problems, parked_reason, replan, found_by) END FROM orders WHERE order_id = ?1";
-        let state = self.state();
+        let state = self.look();
         let row = state.query_row(sql, [order.as_str()], |row| row.get::<_, String>(0));
         match row.optional().unwrap() {
             Some(end) if end == "reserved" => Ok("reserved"),
@@ -248,9 +252,9 @@ impl Field {
     }
 
     /// The state file, to look at.
-    pub fn state(&self) -> Connection {
+    pub fn look(&self) -> Connection {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(self.shop.path("state.sqlite"), flags).unwrap()
+        Connection::open_with_flags(&self.state, flags).unwrap()
     }
 }
 

@@ -20,7 +20,7 @@ pub fn upgrade(program: &Path, restores: u64, seed: u64) -> Findings {
     let config = config.replace("\"state.sqlite\"", "\"old.sqlite\"");
     std::fs::write(field.shop.path("old.toml"), config).unwrap();
     let newest: i64 = field
-        .state()
+        .look()
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();
     for (aged, call) in [true, false]

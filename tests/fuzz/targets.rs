@@ -18,7 +18,7 @@ use stockbridge::adapters::vtex::Vtex;
 use stockbridge::config::load::{LoadOptions, load};
 use stockbridge::config::sections::{ErpConfig, NotifyConfig, VtexConfig};
 use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, WarehouseId};
-use stockbridge::domain::movement::{Movement, MovementKey, Operation};
+use stockbridge::domain::movement::{Movement, MovementKey, Operation, sight};
 use stockbridge::domain::notice::{Notice, NoticeBody, NoticeItem, NoticeKind, Repeat};
 use stockbridge::domain::ports::{
     CallOutcome, Clock, Gate, Held, ListFilter, Locks, MovementSink, Permit, PortResult, Rng,
@@ -243,7 +243,7 @@ pub fn erp(data: &[u8]) {
         2 => drop(dragonfish().read_all(&|_| ())),
         _ => {
             if let Ok(found) = dragonfish().book(&movement, &permit()) {
-                assert_eq!(found.reference, movement.key.to_string());
+                drop(sight(&movement, &[found]));
             }
         }
     }

@@ -148,6 +148,7 @@ fn swarm(rng: &mut fastrand::Rng) -> Rates {
         restores: rng.u32(0..100) < 25,
         impatient: false,
         hands: false,
+        hasty: false,
         search_first: true,
     }
 }
@@ -295,6 +296,7 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
     let mut more = fastrand::Rng::with_seed(seed ^ 0x494d_5041);
     rates.impatient = more.u32(0..100) < 15;
     rates.hands = more.u32(0..100) < 10;
+    rates.hasty = more.u32(0..100) < 10;
     mutant.rates(&mut rates);
     if !guards {
         rates.lock_broken = true;
@@ -394,7 +396,8 @@ impl History {
             self.rng.u32(0..100),
         ];
         self.with(|world| {
-            world.advance(gap);
+            let hasty = world.rates.hasty;
+            world.advance(if hasty { gap / 20 } else { gap });
             act_outside(world);
             judge::remember_truths(world, &warehouse());
             if world.rates.jumps && draws[0] < 30 {

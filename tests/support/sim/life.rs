@@ -27,6 +27,7 @@ const CALM: Rates = Rates {
     restores: false,
     impatient: false,
     hands: false,
+    hasty: false,
     search_first: true,
 };
 

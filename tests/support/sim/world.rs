@@ -41,6 +41,8 @@ pub struct Rates {
     pub impatient: bool,
     /// People start the handling of orders more often than we do.
     pub hands: bool,
+    /// A run follows the one before within seconds: writes that were given up land beside newer ones.
+    pub hasty: bool,
     /// A movement is looked for before it is sent.
     pub search_first: bool,
 }

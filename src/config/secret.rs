@@ -5,9 +5,9 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use secrecy::SecretString;
@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 
 /// The largest secret.
 const MOST_BYTES: u64 = 64 * 1024;
-/// How long a command may take to print one.
+/// How long a command may take to print one and end.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a command that has closed its output is asked whether it has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Where a secret comes from; exactly one of the forms. A literal value is not one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -69,7 +71,7 @@ impl SecretSource {
                 }
                 read_private(&folder.join(name))
             }
-            Self::Command(argv) => run(argv, context.env),
+            Self::Command(argv) => run(argv, context.env, PATIENCE),
         }
     }
 }
@@ -152,7 +154,11 @@ fn clean(bytes: &[u8], place: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(text))
 }
 
-fn run(argv: &[String], env: &BTreeMap<String, String>) -> Result<SecretString, String> {
+fn run(
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+    patience: Duration,
+) -> Result<SecretString, String> {
     let [program, args @ ..] = argv else {
         return Err("the command is empty".into());
     };
@@ -168,11 +174,32 @@ fn run(argv: &[String], env: &BTreeMap<String, String>) -> Result<SecretString, 
             command.env(name, value);
         }
     }
+    let until = Instant::now() + patience;
     let mut child = command
         .spawn()
         .map_err(|err| format!("the command {program} cannot be started: {err}"))?;
+    let ended = output(&mut child, until);
+    if !matches!(ended, Ok(Some(_))) {
+        // It may have ended in this instant.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let (bytes, status) = ended
+        .map_err(|err| format!("the command {program}: {err}"))?
+        .ok_or_else(|| format!("the command {program} took longer than {patience:?}"))?;
+    if !status.success() {
+        return Err(format!("the command {program} ended with {status}"));
+    }
+    clean(&bytes, &format!("the output of {program}"))
+}
+
+/// Returns what a command prints and how it ends; nothing when the time is over first.
+fn output(
+    child: &mut Child,
+    until: Instant,
+) -> std::io::Result<Option<(Zeroizing<Vec<u8>>, ExitStatus)>> {
     let Some(out) = child.stdout.take() else {
-        return Err(format!("the command {program} has no output"));
+        return Err(std::io::Error::other("has no output"));
     };
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
@@ -184,21 +211,52 @@ fn run(argv: &[String], env: &BTreeMap<String, String>) -> Result<SecretString, 
         // Nobody listens once the time is over.
         let _ = sender.send(read);
     });
-    let Ok(read) = receiver.recv_timeout(PATIENCE) else {
-        // It may have ended in this instant.
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(format!(
-            "the command {program} took longer than {} s",
-            PATIENCE.as_secs()
-        ));
+    let left = || until.saturating_duration_since(Instant::now());
+    let Ok(read) = receiver.recv_timeout(left()) else {
+        return Ok(None);
     };
-    let bytes = read.map_err(|err| format!("the command {program}: {err}"))?;
-    let status = child
-        .wait()
-        .map_err(|err| format!("the command {program}: {err}"))?;
-    if !status.success() {
-        return Err(format!("the command {program} ended with {status}"));
+    let bytes = read?;
+    // A closed output is not yet an end: the command may go on running, also for ever.
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some((bytes, status)));
+        }
+        if left().is_zero() {
+            return Ok(None);
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
     }
-    clean(&bytes, &format!("the output of {program}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn shell(line: &str, patience: Duration) -> Result<SecretString, String> {
+        let argv = ["sh", "-c", line].map(str::to_owned);
+        let path = ("PATH".to_owned(), "/usr/bin:/bin".to_owned());
+        run(&argv, &BTreeMap::from([path]), patience)
+    }
+
+    #[test]
+    fn a_command_that_goes_on_running_is_stopped() {
+        let started = Instant::now();
+        for line in [
+            "printf HUSH; exec sleep 60",
+            "printf HUSH; exec sleep 60 >&-",
+        ] {
+            let err = shell(line, Duration::from_millis(300)).unwrap_err();
+            assert!(err.contains("took longer than 300ms"), "{line}: {err}");
+            assert!(!err.contains("HUSH"), "{err}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_command_may_end_a_little_after_its_output() {
+        let secret = shell("printf HUSH; exec sleep 0.1 >&-", PATIENCE).unwrap();
+        assert_eq!(secret.expose_secret(), "HUSH");
+    }
 }

@@ -150,6 +150,59 @@ fn c2_unknown_duplicate_and_mistyped_keys_name_line_and_meaning() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_refused_and_not_cut() {
+    let filled = |bytes: usize| format!("{EXAMPLE}{}\n", "#".repeat(bytes - EXAMPLE.len() - 1));
+    load_text(&filled(1024 * 1024), &[]).unwrap();
+    assert!(refused(&filled(1024 * 1024 + 1)).contains("more than 1 MiB"));
+    let folder = Folder::new();
+    let options = |bytes: usize| LoadOptions {
+        file: Some(folder.write("stockbridge.toml", EXAMPLE)),
+        env_file: Some(folder.write(".env", "#".repeat(bytes))),
+        ..LoadOptions::default()
+    };
+    load(&options(1024 * 1024)).unwrap();
+    let errors = load(&options(1024 * 1024 + 1)).unwrap_err();
+    let shown = errors[0].to_string();
+    assert!(
+        shown.contains(".env") && shown.contains("more than 1 MiB"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_mistake_names_the_line_of_its_own_block() {
+    let good = "[[warehouse]]\nid = \"2_2\"\nbases = [\"ESTE\"]\nmovement_base = \"ESTE\"\nremito = true\n";
+    let with_second = |first: &str| {
+        let text = changed("[[warehouse]]\n", first);
+        text.replacen("[safety_stock]", &format!("{good}\n[safety_stock]"), 1)
+    };
+    load_text(&with_second("[[warehouse]]\n"), &[]).unwrap();
+    for (wrong, key) in [
+        ("movement_base = \"MELI\"", "warehouse.movement_base"),
+        ("safety_stock = \"-1\"", "warehouse.safety_stock"),
+        ("remito = 3", "warehouse.remito"),
+        ("remit = true", "warehouse.remit"),
+    ] {
+        let text = with_second(&format!("[[warehouse]]\n{wrong}\n"));
+        let reason = refused(&text);
+        let line = text.lines().position(|l| l == wrong).unwrap() + 1;
+        let place = format!("toml:{line}: {key}: ");
+        assert!(
+            reason.lines().next().unwrap().contains(&place),
+            "{wrong}: {reason}"
+        );
+    }
+    // What is missing in the second block does not stand in the first one's line.
+    let text = with_second("[[warehouse]]\n").replace("bases = [\"ESTE\"]\n", "");
+    let header = text.lines().position(|l| l == "id = \"2_2\"").unwrap();
+    let reason = refused(&text);
+    assert!(
+        reason.contains(&format!("toml:{header}: warehouse.bases: is missing")),
+        "{reason}"
+    );
+}
+
+#[test]
 fn c4_a_secret_in_the_file_is_refused_without_repeating_it() {
     let text = changed(
         "app_token = { file = \"/etc/stockbridge/vtex-token\" }",
@@ -169,12 +222,24 @@ fn c5_addresses_of_the_store_must_be_its_own_and_encrypted() {
         "https://tienda.vtexcommercestable.com.br#x",
         "https://otra.vtexcommercestable.com.br",
         "ftp://tienda.vtexcommercestable.com.br",
+        "http://[::1].example.com",
+        "http://[::1",
+        "http://[::1]80",
+        "http://localhost:80:80",
+        "http://127.0.0.1:x.example.com",
     ] {
         let text = changed(
             "#base_url = \"https://tienda.vtexcommercestable.com.br\"",
             &format!("base_url = \"{bad}\""),
         );
         assert!(refused(&text).contains("vtex.base_url"), "{bad}");
+    }
+    for local in ["http://[::1]", "http://[::1]:80", "http://localhost:80"] {
+        let text = changed(
+            "#base_url = \"https://tienda.vtexcommercestable.com.br\"",
+            &format!("base_url = \"{local}\""),
+        );
+        load_text(&text, &[]).unwrap();
     }
 }
 
@@ -307,6 +372,16 @@ fn the_environment_wins_over_the_file_and_says_so() {
         load_text(EXAMPLE, &[("STOCKBRIDGE__WAREHOUSE", "1")]).is_err(),
         "arrays are not overridden"
     );
+    for name in [
+        "STOCKBRIDGE__SAFETY_STOCK__ART1",
+        "STOCKBRIDGE__SAFETY_STOCK",
+    ] {
+        let reason = load_text(EXAMPLE, &[(name, "2")]).unwrap_err();
+        assert!(
+            reason.contains(name) && reason.contains("in the configuration file only"),
+            "{reason}"
+        );
+    }
 }
 
 #[test]

@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::config::sections::Config;
+use crate::config::sections::{Config, WarehouseConfig};
 use crate::config::{EXAMPLE, secret, validate};
 
-/// The largest configuration file.
+/// The largest configuration file, and the largest file of variables.
 const MOST_BYTES: u64 = 1024 * 1024;
+/// The sections whose keys the shop chooses: their case matters, which the name of a variable cannot keep.
+const MAPS: [&str; 1] = ["safety_stock"];
+const TOO_LARGE: &str = "holds more than 1 MiB";
 /// What an overriding variable begins with.
 const PREFIX: &str = "STOCKBRIDGE__";
 /// Where the file is looked for when none is named.
@@ -82,6 +85,8 @@ pub struct ConfigError {
     pub line: Option<usize>,
     /// Which key, dotted; empty when it is about the whole.
     pub key: String,
+    /// Which of the blocks of a section that stands several times, from 0.
+    pub block: Option<usize>,
     /// What is wrong.
     pub reason: String,
     /// What to do.
@@ -95,6 +100,7 @@ impl ConfigError {
             place: String::new(),
             line: None,
             key: key.to_owned(),
+            block: None,
             reason: reason.into(),
             hint: None,
         }
@@ -167,8 +173,11 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<ConfigError>> {
         .map_err(|reason| one(ConfigError::new("store.path", reason)))?;
         layers.insert("store.path".into(), Layer::Flag);
     }
-    let mut config = Config::deserialize(Value::Table(table))
-        .map_err(|err| one(explain(&err, &text, &path, &layers)))?;
+    let mut config = Config::deserialize(Value::Table(table.clone())).map_err(|err| {
+        let mut found = explain(&err);
+        found.block = wrong_block(&table, &found.key);
+        one(placed(found, &text, &path, &layers))
+    })?;
     let (errors, warnings) = validate::validate(&config);
     if !errors.is_empty() {
         return Err(errors
@@ -217,9 +226,13 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
     };
     let file = std::fs::File::open(path).map_err(fail)?;
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES)
+    // One byte more than is allowed: a file that is merely cut off would often still be read as a sound one.
+    file.take(MOST_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(fail)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(ConfigError::new("", TOO_LARGE));
+    }
     let text = String::from_utf8(bytes).map_err(|err| {
         let line = err.as_bytes()[..err.utf8_error().valid_up_to()]
             .iter()
@@ -247,9 +260,7 @@ fn parse(text: &str, path: &Path) -> Result<Table, ConfigError> {
     text.parse::<Table>().map_err(|err| ConfigError {
         place: path.display().to_string(),
         line: err.span().map(|span| line_of(text, span.start)),
-        key: String::new(),
-        reason: err.message().to_owned(),
-        hint: None,
+        ..ConfigError::new("", err.message())
     })
 }
 
@@ -330,6 +341,11 @@ fn set(table: &mut Table, keys: &[&str], value: Value) -> Result<(), String> {
     let Some((last, folders)) = keys.split_last() else {
         return Err("names no key".into());
     };
+    if let Some(map) = MAPS.iter().find(|map| keys.first() == Some(*map)) {
+        return Err(format!(
+            "{map} is set in the configuration file only; a variable's name cannot hold its keys"
+        ));
+    }
     let mut at = table;
     for folder in folders {
         let below = at
@@ -351,9 +367,12 @@ fn read_env_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     let fail = |reason: String| ConfigError::new("", reason);
     let mut text = String::new();
     let file = secret::open_private(path).map_err(fail)?;
-    file.take(MOST_BYTES)
+    file.take(MOST_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(|err| fail(err.to_string()))?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(fail(TOO_LARGE.into()));
+    }
     let mut variables = BTreeMap::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -380,12 +399,7 @@ fn read_env_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
 }
 
 /// Turns serde's word into one for a person: which key, which line, which name was meant.
-fn explain(
-    err: &toml::de::Error,
-    text: &str,
-    path: &Path,
-    layers: &BTreeMap<String, Layer>,
-) -> ConfigError {
+fn explain(err: &toml::de::Error) -> ConfigError {
     let message = err.message();
     let unknown = message
         .strip_prefix("unknown field `")
@@ -430,7 +444,18 @@ fn explain(
         found.hint = Some("stockbridge config init shows every key".into());
     }
     found.key = key;
-    placed(found, text, path, layers)
+    found
+}
+
+/// Finds the first `[[warehouse]]` that cannot be read; the reader of TOML does not say which it was.
+fn wrong_block(table: &Table, key: &str) -> Option<usize> {
+    if key.split('.').next() != Some("warehouse") {
+        return None;
+    }
+    let blocks = table.get("warehouse")?.as_array()?;
+    blocks
+        .iter()
+        .position(|block| WarehouseConfig::deserialize(block.clone()).is_err())
 }
 
 /// Adds the place of a mistake: the variable or flag that set the key, else the file and the key's line in it.
@@ -445,28 +470,38 @@ fn placed(
         Some(layer @ (Layer::Env(_) | Layer::EnvFile(_) | Layer::Flag)) => return err.at(layer),
         Some(Layer::File(_) | Layer::Default) | None => path.display().to_string(),
     };
-    let (section, name) = err.key.rsplit_once('.').unwrap_or(("", &err.key));
-    let mut current = String::new();
+    err.line = key_line(text, &err.key, err.block);
+    err
+}
+
+/// Finds the line of a key; in a section of several blocks, in the one meant, or else where that block begins.
+fn key_line(text: &str, key: &str, block: Option<usize>) -> Option<usize> {
+    let (section, name) = match key.rsplit_once('.') {
+        Some(parts) => parts,
+        None if block.is_some() => (key, ""),
+        None => ("", key),
+    };
+    let (mut current, mut n_blocks, mut found) = (String::new(), 0, None);
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
+        let here = current == section && block.is_none_or(|block| n_blocks == block + 1);
         if let Some(header) = line.strip_prefix('[') {
-            current = header
-                .trim_start_matches('[')
-                .split(']')
-                .next()
-                .unwrap_or("")
-                .trim()
-                .to_owned();
-        } else if current == section
-            && line
-                .split('=')
-                .next()
-                .is_some_and(|key| key.trim() == name && !name.is_empty())
+            let header = header.trim_start_matches('[').split(']').next();
+            header.unwrap_or("").trim().clone_into(&mut current);
+            if current == section {
+                n_blocks += 1;
+                if block == Some(n_blocks - 1) {
+                    found = Some(at + 1);
+                }
+            }
+        } else if here
+            && !name.is_empty()
+            && line.split('=').next().is_some_and(|key| key.trim() == name)
         {
-            err.line = Some(at + 1);
+            return Some(at + 1);
         }
     }
-    err
+    found
 }
 
 /// Makes relative paths count from the configuration's folder.

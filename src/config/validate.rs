@@ -1,10 +1,12 @@
 //! What must hold between the keys of the configuration. Every mistake is found, not only the first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::load::ConfigError;
-use crate::config::sections::{Config, MailSecurity, MailTransport, VirtualDepot};
+use crate::config::sections::{
+    Config, ErpConfig, MailSecurity, MailTransport, VirtualDepot, WarehouseConfig,
+};
 use crate::config::span::Span;
 use crate::domain::ids::BaseCode;
 use crate::domain::time::Moment;
@@ -58,12 +60,18 @@ fn address(text: &str) -> Result<Address<'_>, &'static str> {
         return Err("must hold no user, query, fragment or blank");
     }
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(""),
-        None => authority.split(':').next().unwrap_or(""),
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(v6) => v6.split_once(']').ok_or("lacks the ] of its host")?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
+    // What stands behind the host is a port: anything else would make it another host than the one judged here.
+    let is_port = port
+        .strip_prefix(':')
+        .is_some_and(|n| n.parse::<u16>().is_ok());
     if host.is_empty() {
         Err("names no host")
+    } else if !port.is_empty() && !is_port {
+        Err("must have nothing but a port behind its host")
     } else {
         Ok(Address { secure, host, path })
     }
@@ -262,57 +270,68 @@ impl Check {
             );
         }
         let mut fed: BTreeMap<&BaseCode, &str> = BTreeMap::new();
-        let mut ids = std::collections::BTreeSet::new();
-        for warehouse in &config.warehouse {
-            let id = warehouse.id.as_str();
-            if !ids.insert(id) {
-                self.fail("warehouse", format!("{id} stands twice"), "");
+        let mut ids = BTreeSet::new();
+        for (at, warehouse) in config.warehouse.iter().enumerate() {
+            let n_before = self.errors.len();
+            self.warehouse(erp, warehouse, &mut fed, &mut ids);
+            for err in self.errors.iter_mut().skip(n_before) {
+                err.block = Some(at);
             }
-            if warehouse.safety_stock.is_negative() {
-                self.fail("warehouse.safety_stock", format!("of {id} is negative"), "");
-            }
-            let booked_in = warehouse.movement_base.as_ref().unwrap_or(&erp.depot);
-            let depot_counts =
-                erp.virtual_depot == VirtualDepot::Included && *booked_in == erp.depot;
-            let extra =
-                (depot_counts && !warehouse.bases.contains(&erp.depot)).then_some(&erp.depot);
-            for base in warehouse.bases.iter().chain(extra) {
-                self.base("warehouse.bases", base);
-                if erp.blocked_bases.contains(base) {
-                    self.fail(
-                        "warehouse.bases",
-                        format!("{base} of {id} is blocked"),
-                        "remove it here or there",
-                    );
-                }
-                if let Some(other) = fed.insert(base, id) {
-                    let reason = format!(
-                        "{base} feeds both {other} and {id}: its units would be sold twice"
-                    );
-                    self.fail(
-                        "warehouse.bases",
-                        reason,
-                        "give each base to one warehouse; set movement_base",
-                    );
-                }
-            }
-            if warehouse.bases.is_empty() {
-                self.fail("warehouse.bases", format!("of {id} is empty"), "");
-            }
-            if erp.blocked_bases.contains(booked_in) {
+        }
+    }
+
+    fn warehouse<'a>(
+        &mut self,
+        erp: &'a ErpConfig,
+        warehouse: &'a WarehouseConfig,
+        fed: &mut BTreeMap<&'a BaseCode, &'a str>,
+        ids: &mut BTreeSet<&'a str>,
+    ) {
+        let id = warehouse.id.as_str();
+        if !ids.insert(id) {
+            self.fail("warehouse", format!("{id} stands twice"), "");
+        }
+        if warehouse.safety_stock.is_negative() {
+            self.fail("warehouse.safety_stock", format!("of {id} is negative"), "");
+        }
+        let booked_in = warehouse.movement_base.as_ref().unwrap_or(&erp.depot);
+        let depot_counts = erp.virtual_depot == VirtualDepot::Included && *booked_in == erp.depot;
+        let extra = (depot_counts && !warehouse.bases.contains(&erp.depot)).then_some(&erp.depot);
+        for base in warehouse.bases.iter().chain(extra) {
+            self.base("warehouse.bases", base);
+            if erp.blocked_bases.contains(base) {
                 self.fail(
-                    "warehouse.movement_base",
-                    format!("{booked_in} of {id} is blocked"),
-                    "",
+                    "warehouse.bases",
+                    format!("{base} of {id} is blocked"),
+                    "remove it here or there",
                 );
             }
-            let stays = *booked_in == erp.depot || warehouse.bases.contains(booked_in);
-            if !stays {
-                let reason = format!(
-                    "{booked_in} of {id} is not one of its bases: a sale would not lower its stock"
+            if let Some(other) = fed.insert(base, id) {
+                let reason =
+                    format!("{base} feeds both {other} and {id}: its units would be sold twice");
+                self.fail(
+                    "warehouse.bases",
+                    reason,
+                    "give each base to one warehouse; set movement_base",
                 );
-                self.fail("warehouse.movement_base", reason, "name it in bases");
             }
+        }
+        if warehouse.bases.is_empty() {
+            self.fail("warehouse.bases", format!("of {id} is empty"), "");
+        }
+        if erp.blocked_bases.contains(booked_in) {
+            self.fail(
+                "warehouse.movement_base",
+                format!("{booked_in} of {id} is blocked"),
+                "",
+            );
+        }
+        let stays = *booked_in == erp.depot || warehouse.bases.contains(booked_in);
+        if !stays {
+            let reason = format!(
+                "{booked_in} of {id} is not one of its bases: a sale would not lower its stock"
+            );
+            self.fail("warehouse.movement_base", reason, "name it in bases");
         }
     }
 

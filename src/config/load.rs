@@ -86,7 +86,7 @@ pub struct ConfigError {
     /// Which key, dotted; empty when it is about the whole.
     pub key: String,
     /// Which of the blocks of a section that stands several times, from 0.
-    pub block: Option<usize>,
+    pub block: Option<u32>,
     /// What is wrong.
     pub reason: String,
     /// What to do.
@@ -448,14 +448,15 @@ fn explain(err: &toml::de::Error) -> ConfigError {
 }
 
 /// Finds the first `[[warehouse]]` that cannot be read; the reader of TOML does not say which it was.
-fn wrong_block(table: &Table, key: &str) -> Option<usize> {
+fn wrong_block(table: &Table, key: &str) -> Option<u32> {
     if key.split('.').next() != Some("warehouse") {
         return None;
     }
     let blocks = table.get("warehouse")?.as_array()?;
-    blocks
-        .iter()
-        .position(|block| WarehouseConfig::deserialize(block.clone()).is_err())
+    (0..)
+        .zip(blocks)
+        .find(|(_, block)| WarehouseConfig::deserialize((*block).clone()).is_err())
+        .map(|(at, _)| at)
 }
 
 /// Adds the place of a mistake: the variable or flag that set the key, else the file and the key's line in it.
@@ -475,13 +476,13 @@ fn placed(
 }
 
 /// Finds the line of a key; in a section of several blocks, in the one meant, or else where that block begins.
-fn key_line(text: &str, key: &str, block: Option<usize>) -> Option<usize> {
+fn key_line(text: &str, key: &str, block: Option<u32>) -> Option<usize> {
     let (section, name) = match key.rsplit_once('.') {
         Some(parts) => parts,
         None if block.is_some() => (key, ""),
         None => ("", key),
     };
-    let (mut current, mut n_blocks, mut found) = (String::new(), 0, None);
+    let (mut current, mut n_blocks, mut found) = (String::new(), 0_u32, None);
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         let here = current == section && block.is_none_or(|block| n_blocks == block + 1);

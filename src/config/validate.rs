@@ -271,7 +271,7 @@ impl Check {
         }
         let mut fed: BTreeMap<&BaseCode, &str> = BTreeMap::new();
         let mut ids = BTreeSet::new();
-        for (at, warehouse) in config.warehouse.iter().enumerate() {
+        for (at, warehouse) in (0..).zip(&config.warehouse) {
             let n_before = self.errors.len();
             self.warehouse(erp, warehouse, &mut fed, &mut ids);
             for err in self.errors.iter_mut().skip(n_before) {

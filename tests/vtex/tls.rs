@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use rustls::pki_types::pem::PemObject;
@@ -144,6 +144,46 @@ fn v30_a_certificate_that_proves_nothing_is_refused_before_anything_is_sent() {
         }
         assert_eq!(n_requests.load(Ordering::SeqCst), 0, "{what}");
     }
+}
+
+/// A peer that speaks TLS 1.0 only: it answers any greeting with a greeting of that version, and hands on what else it
+/// was sent.
+fn old_peer() -> (u16, mpsc::Receiver<Vec<u8>>) {
+    let mut hello = vec![0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
+    hello.extend([7; 32]);
+    // No session, RSA with AES-128-CBC and SHA-1, no compression.
+    hello.extend([0, 0, 0x2f, 0]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 5];
+            if stream.read_exact(&mut head).is_err() {
+                continue;
+            }
+            let mut greeting = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+            stream.read_exact(&mut greeting).ok();
+            stream.write_all(&hello).ok();
+            let mut after = Vec::new();
+            stream.read_to_end(&mut after).ok();
+            sender.send(after).ok();
+        }
+    });
+    (port, receiver)
+}
+
+#[test]
+fn v30_tls_1_0_is_refused() {
+    let (port, after) = old_peer();
+    let (bench, _folder) = trusting();
+    let url = format!("https://localhost:{port}");
+    let (reason, _) = transient(bench.ask_at(&url, |vtex| vtex.order(&order_id())));
+    assert!(reason.contains("not sent"), "{reason}");
+    let sent = after.recv().unwrap();
+    // One alert record (21), fatal (2), protocol_version (70), in the clear.
+    assert_eq!((sent.first(), sent.len()), (Some(&21), 7), "{sent:?}");
+    assert_eq!(sent[5..], [2, 70], "{sent:?}");
 }
 
 #[test]

@@ -28,6 +28,8 @@ const STEPS: &[(&str, &str)] = &[
      UPDATE orders SET searched_generation = 1;
      INSERT INTO findings (kind, subject, detail, correction, first_at, seen_at)
      VALUES ('twice', 'V1AAAAAAAAAAAAA', 'd', 'c', 1, 1);"),
+    (include_str!("../sql/migrations/0003_request_budget.sql"),
+    "INSERT INTO gates (host, minute, taken) VALUES ('127.0.0.1', 1, 20);"),
 ];
 
 fn options(path: &Path) -> OpenOptions {

@@ -125,6 +125,7 @@ pub fn gate(config: &Config) -> GateSettings {
         breaker_failures: i64::from(config.protocol.breaker_failures),
         breaker_open: config.protocol.breaker_open.duration(),
         longest_wait: Span::hours(1).duration(),
+        requests_a_minute: i64::from(config.protocol.requests_a_minute),
     }
 }
 

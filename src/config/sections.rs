@@ -235,6 +235,8 @@ pub struct ProtocolConfig {
     pub backoff_cap: Span,
     /// The wait after a "too many requests" that names none.
     pub min_retry_after: Span,
+    /// The most requests to one host within a minute, by all processes together.
+    pub requests_a_minute: u32,
     /// Failures in a row that open a host's breaker.
     pub breaker_failures: u32,
     /// How long an open breaker lets one probe a run through only.
@@ -554,6 +556,7 @@ impl Default for ProtocolConfig {
             backoff_base: Span::secs(60),
             backoff_cap: Span::hours(1),
             min_retry_after: Span::secs(60),
+            requests_a_minute: 6000,
             breaker_failures: 5,
             breaker_open: Span::secs(60),
             watchdog: Span::secs(30),

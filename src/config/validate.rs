@@ -614,6 +614,12 @@ impl Check {
                 20,
             ),
             (
+                "protocol.requests_a_minute",
+                number(config.protocol.requests_a_minute),
+                60,
+                100_000,
+            ),
+            (
                 "protocol.breaker_failures",
                 number(config.protocol.breaker_failures),
                 1,

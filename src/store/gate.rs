@@ -20,7 +20,14 @@ pub struct GateSettings {
     pub breaker_open: Duration,
     /// The longest wait a host can ask for.
     pub longest_wait: Duration,
+    /// The most requests to one host within a minute, by all processes together.
+    pub requests_a_minute: i64,
 }
+
+/// How many requests a process takes from the budget at once: one commit for all of them. What it does not use is lost to
+/// the minute, never spent twice.
+const LEASE: i64 = 20;
+const MINUTE_MS: i64 = 60_000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct HostState {
@@ -37,6 +44,8 @@ pub struct StoreGate<'a> {
     clock: &'a dyn Clock,
     settings: GateSettings,
     hosts: Mutex<BTreeMap<String, HostState>>,
+    /// Requests taken from the budget and not made yet, with their minute.
+    leases: Mutex<BTreeMap<String, (i64, i64)>>,
 }
 
 impl<'a> StoreGate<'a> {
@@ -63,6 +72,71 @@ impl<'a> StoreGate<'a> {
             clock,
             settings,
             hosts,
+            leases: Mutex::default(),
+        })
+    }
+
+    /// Takes one request from the host's budget of this minute.
+    fn take(&self, host: &str) -> PortResult<()> {
+        let now = self.clock.now().0;
+        let minute = now.div_euclid(MINUTE_MS);
+        let mut leases = self
+            .leases
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((leased_in, left)) = leases.get_mut(host)
+            && *leased_in == minute
+            && *left > 0
+        {
+            *left -= 1;
+            return Ok(());
+        }
+        match self.lease(host, minute) {
+            Ok(0) => {
+                let rest = MINUTE_MS - now.rem_euclid(MINUTE_MS);
+                Err(PortError::Transient {
+                    reason: format!(
+                        "{host} was asked {} times within this minute; hint: protocol.requests_a_minute",
+                        self.settings.requests_a_minute
+                    ),
+                    retry_after: Some(Duration::from_millis(rest.unsigned_abs())),
+                })
+            }
+            Ok(leased) => {
+                leases.insert(host.to_owned(), (minute, leased - 1));
+                Ok(())
+            }
+            Err(err) => {
+                // Counting must not stop the work: the host's own limit still holds.
+                log::warn!(host = host; "requests to {host} are not counted: {err}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes some requests from the budget, for this process alone; none when it is used up.
+    fn lease(&self, host: &str, minute: i64) -> StoreResult<i64> {
+        let store = self
+            .store
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        store.write(|tx| {
+            let params = named_params! { ":host": host, ":minute": minute };
+            let sql = include_str!("../../sql/store/gate_taken.sql");
+            let taken = tx.many(sql, params, |row| row.get::<_, i64>(0))?;
+            let taken = taken.first().copied().unwrap_or(0);
+            let lease = self
+                .settings
+                .requests_a_minute
+                .saturating_sub(taken)
+                .clamp(0, LEASE);
+            if lease > 0 {
+                tx.run(
+                    include_str!("../../sql/store/gate_take.sql"),
+                    named_params! { ":host": host, ":minute": minute, ":taken": taken + lease },
+                )?;
+            }
+            Ok(lease)
         })
     }
 
@@ -92,7 +166,7 @@ impl Gate for StoreGate<'_> {
         let wait = Duration::from_millis(wait.max(0).unsigned_abs());
         // A wait longer than any that is given was written while the clock stood wrong.
         if wait.is_zero() || wait > self.settings.longest_wait {
-            return Ok(());
+            return self.take(host);
         }
         Err(PortError::Transient {
             reason: format!(
@@ -151,5 +225,66 @@ impl Store {
         self.many(include_str!("../../sql/store/gates_all.sql"), [], |row| {
             Ok((row.get(0)?, row.get(1)?, Moment(row.get(2)?)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::domain::time::{BootId, BootTime};
+    use crate::store::Identity;
+
+    /// A clock that stands where it is put.
+    struct Still(AtomicI64);
+
+    impl Clock for Still {
+        fn now(&self) -> Moment {
+            Moment(self.0.load(Ordering::SeqCst))
+        }
+        fn boot(&self) -> BootTime {
+            BootTime(0)
+        }
+        fn boot_id(&self) -> BootId {
+            BootId(String::new())
+        }
+        fn sleep(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn a_minutes_budget_is_shared_by_all_processes_and_ends_with_the_minute() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = OpenOptions {
+            path: folder.path().join("state.sqlite"),
+            wal: true,
+            identity: Identity {
+                account: "tienda".into(),
+                erp: "dragonfish WOO".into(),
+            },
+            instance_id: "i".into(),
+            machine: None,
+            now: Moment(1),
+        };
+        let clock = Still(AtomicI64::new(90_000));
+        let settings = GateSettings {
+            breaker_failures: 5,
+            breaker_open: Duration::from_secs(60),
+            longest_wait: Duration::from_secs(3600),
+            requests_a_minute: 50,
+        };
+        let open = || StoreGate::open(&options, &clock, settings).unwrap();
+        let (first, second) = (open(), open());
+        let made =
+            |gate: &StoreGate<'_>| (0..100).take_while(|_| gate.admit("store").is_ok()).count();
+        assert!(second.admit("store").is_ok());
+        assert_eq!(made(&first) + 1 + made(&second), 50);
+        let Err(PortError::Transient { retry_after, .. }) = open().admit("store") else {
+            panic!("a new process begins with a new budget");
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(30)));
+        assert!(first.admit("erp").is_ok(), "each host has its own");
+        clock.0.store(120_000, Ordering::SeqCst);
+        assert_eq!(made(&first), 50);
     }
 }

@@ -18,6 +18,7 @@ const APPLICATION_ID: i32 = 0x5354_4b42;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0001_init.sql"),
     include_str!("../../sql/migrations/0002_recovery.sql"),
+    include_str!("../../sql/migrations/0003_request_budget.sql"),
 ];
 
 /// Free pages are given back when asked.

@@ -238,6 +238,7 @@ backoff_base = "0s"
 backoff_cap = "0s"
 min_retry_after = "0s"
 breaker_open = "0s"
+requests_a_minute = 100000
 watchdog = "60s"
 "#,
         locks = folder.join("locks").display(),

@@ -1,0 +1,1 @@
+SELECT taken FROM gates WHERE host = :host AND minute = :minute

@@ -62,12 +62,20 @@ fn e15_absent_needs_a_complete_answer() {
     );
     let cut = read(vec![list(2, &[&other]), json("404 Not Found", "")]);
     assert!(matches!(cut, Err(PortError::Transient { .. })), "{cut:?}");
-    let endless = (0..60)
-        .map(|_| json("200 OK", &format!("[{other}]")))
-        .collect();
-    assert!(
-        matches!(read(endless), Ok(VariantLevels::Unreadable(why)) if why.contains("50 pages"))
-    );
+    let pages = |of: fn(u32) -> u32| {
+        let row = |page| other.replacen('{', &format!("{{\"Lista\":{},", of(page)), 1);
+        (0..60)
+            .map(|page| json("200 OK", &format!("[{}]", row(page))))
+            .collect()
+    };
+    for (endless, reason) in [
+        (pages(|page| page), "50 pages"),
+        (pages(|_| 1), "page 2 repeats"),
+    ] {
+        assert!(
+            matches!(read(endless), Ok(VariantLevels::Unreadable(why)) if why.contains(reason))
+        );
+    }
 }
 
 #[test]

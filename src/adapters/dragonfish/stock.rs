@@ -197,6 +197,7 @@ impl Query<'_> {
     ) -> PortResult<()> {
         let mut n_rows = 0_u64;
         let mut total = None;
+        let mut before = Vec::new();
         for number in 1..=self.page_cap {
             let body = session.get(&self.get(rules, number))?;
             let listed = match body {
@@ -213,7 +214,11 @@ impl Query<'_> {
                     Some(_) | None => Ok(()),
                 };
             }
+            if listed.rows == before {
+                return Err(self.unusable(&format!("page {number} repeats the one before")));
+            }
             n_rows = n_rows.saturating_add(u64::try_from(listed.rows.len()).unwrap_or(u64::MAX));
+            before.clone_from(&listed.rows);
             take(number, listed.rows)?;
             if total.is_some_and(|total| n_rows >= total) {
                 return Ok(());

@@ -119,6 +119,36 @@ fn s7_a_file_behind_its_mark_is_known_for_an_old_copy() {
 }
 
 #[test]
+fn s7_a_file_that_lost_its_log_is_known_for_an_old_copy() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let state = shop.path("state.sqlite");
+    // While somebody reads, what is written stays in the log.
+    let reader = rusqlite::Connection::open(&state).unwrap();
+    let count = "SELECT count(*) FROM orders";
+    let orders = |file: &rusqlite::Connection| -> i64 {
+        file.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(orders(&reader), 0);
+    let order = shop.sell(0, 1);
+    shop.cycles(3);
+    assert_eq!(shop.movements(&order), (1, 0));
+    assert_eq!(orders(&reader), 1);
+    let without_log = fs::read(&state).unwrap();
+    drop(reader);
+    fs::write(&state, without_log).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", state.display()));
+    }
+    let file = rusqlite::Connection::open(&state).unwrap();
+    assert_eq!(orders(&file), 0, "the order stood in the log alone");
+    drop(file);
+    shop.finish();
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.assert_right();
+}
+
+#[test]
 fn s1_a_state_file_that_is_gone_is_not_a_first_start() {
     let shop = Shop::open(3);
     shop.cycles(2);

@@ -30,6 +30,7 @@ const STEPS: &[(&str, &str)] = &[
      VALUES ('twice', 'V1AAAAAAAAAAAAA', 'd', 'c', 1, 1);"),
     (include_str!("../sql/migrations/0003_request_budget.sql"),
     "INSERT INTO gates (host, minute, taken) VALUES ('127.0.0.1', 1, 20);"),
+    (include_str!("../sql/migrations/0004_counter_owner.sql"), "UPDATE counter SET seq = 9;"),
 ];
 
 fn options(path: &Path) -> OpenOptions {

@@ -149,6 +149,39 @@ fn s7_a_file_that_lost_its_log_is_known_for_an_old_copy() {
 }
 
 #[test]
+fn s7_the_log_of_another_file_is_refused() {
+    let (shop, other) = (Shop::open(3), Shop::open(3));
+    for each in [&shop, &other] {
+        each.cycles(2);
+        // Without any movement in the base, nothing proves that one is absent.
+        each.sell(2, 1);
+        each.cycles(2);
+    }
+    let copy = shop.path("copy.sqlite");
+    assert_eq!(shop.run(&["backup", copy.to_str().unwrap()]), Exit::Done);
+    let reader = rusqlite::Connection::open(other.path("state.sqlite")).unwrap();
+    let count = "SELECT count(*) FROM orders";
+    let _: i64 = reader.query_row(count, [], |row| row.get(0)).unwrap();
+    other.sell(1, 1);
+    other.cycles(2);
+    let log = fs::read(other.path("state.sqlite-wal")).unwrap();
+    assert!(!log.is_empty());
+    drop(reader);
+    let order = shop.sell(0, 1);
+    fs::write(shop.path("state.sqlite-wal"), log).unwrap();
+    assert!(!shop.path("state.sqlite-shm").exists());
+    assert_eq!(shop.run(&["run"]), Exit::Broken);
+    assert_eq!(shop.run(&["backup", "adopt", "--yes"]), Exit::Broken);
+    assert_eq!(shop.movements(&order), (0, 0));
+    // The way out that the message names.
+    let restored = shop.run(&["backup", "restore", copy.to_str().unwrap(), "--yes"]);
+    assert_eq!(restored, Exit::Done);
+    shop.finish();
+    assert_eq!(shop.movements(&order), (1, 0));
+    shop.assert_right();
+}
+
+#[test]
 fn s1_a_state_file_that_is_gone_is_not_a_first_start() {
     let shop = Shop::open(3);
     shop.cycles(2);

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0001_init.sql"),
     include_str!("../../sql/migrations/0002_recovery.sql"),
     include_str!("../../sql/migrations/0003_request_budget.sql"),
+    include_str!("../../sql/migrations/0004_counter_owner.sql"),
 ];
 
 /// Free pages are given back when asked.
@@ -84,6 +85,15 @@ impl Store {
         set_up(&conn, options.wal)?;
         let store = Self::with(conn);
         store.upgrade(MIGRATIONS)?;
+        let sql = include_str!("../../sql/store/counter_foreign.sql");
+        let n_foreign: i64 = store.one(sql, [], |row| row.get(0))?;
+        if n_foreign > 0 {
+            return Err(StoreError::Broken(format!(
+                "the log beside {} was that of another state file, and the two are mixed now; hint: stockbridge backup \
+                 restore FILE, or move the file away and run stockbridge backup adopt",
+                options.path.display()
+            )));
+        }
         Ok(store)
     }
 

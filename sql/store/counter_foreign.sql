@@ -1,0 +1,1 @@
+SELECT count(*) FROM instance, counter WHERE instance.instance_id <> counter.instance_id

@@ -72,6 +72,66 @@ fn s5_a_cut_file_is_refused() {
     assert_eq!(shop.run(&["run"]), Exit::Broken);
 }
 
+/// Runs the program and returns its exit code and what it said.
+fn told(shop: &Shop, command: &str) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_stockbridge"))
+        .args([command, "--config"])
+        .arg(shop.path("stockbridge.toml"))
+        .env_clear()
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    (output.status.code(), text)
+}
+
+#[test]
+fn s5_flipped_bits_are_refused_and_the_way_out_is_told() {
+    let shop = Shop::open(2);
+    shop.cycles(2);
+    open(&shop)
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
+    let number = |sql: &str| -> usize {
+        let found: u32 = open(&shop).query_row(sql, [], |row| row.get(0)).unwrap();
+        found.try_into().unwrap()
+    };
+    let page = number("PRAGMA page_size");
+    let root = |table: &str| {
+        let page_of = format!("SELECT rootpage FROM sqlite_schema WHERE name = '{table}'");
+        (number(&page_of) - 1) * page
+    };
+    let restore = "backup restore FILE";
+    let places = [
+        ("magic", 0, "run", restore),
+        ("page size", 16, "run", restore),
+        ("schema format", 47, "run", "unsupported file format"),
+        ("application", 68, "run", "left untouched"),
+        ("schema page", 100, "run", restore),
+        ("instance", root("instance"), "run", restore),
+        ("counter", root("counter"), "run", restore),
+        // A run reads this page through its indexes only while an effect is open.
+        ("attempts", root("attempts"), "doctor", restore),
+    ];
+    let state = shop.path("state.sqlite");
+    let sound = fs::read(&state).unwrap();
+    for (what, at, command, way_out) in places {
+        let mut bad = sound.clone();
+        bad[at] ^= 0x40;
+        fs::write(&state, &bad).unwrap();
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{suffix}", state.display()));
+        }
+        let (code, said) = told(&shop, command);
+        assert_eq!(code, Some(70), "{what}: {said}");
+        assert!(said.contains(way_out), "{what}: {said}");
+        assert!(
+            fs::read(&state).unwrap() == bad,
+            "{what}: it was left as it is"
+        );
+    }
+}
+
 #[test]
 fn s9_a_file_that_others_can_write_is_refused() {
     let shop = Shop::open(2);
@@ -108,6 +168,33 @@ fn s13_states_that_do_not_exist_are_refused_by_the_file_itself() {
     ] {
         file.pragma_update(None, "foreign_keys", true).unwrap();
         assert!(file.execute(sql, []).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn s13_what_came_in_around_the_checks_is_found_by_doctor() {
+    let shop = Shop::open(2);
+    shop.cycles(2);
+    assert_eq!(told(&shop, "doctor").0, Some(0));
+    let file = open(&shop);
+    file.pragma_update(None, "foreign_keys", false).unwrap();
+    file.pragma_update(None, "ignore_check_constraints", true)
+        .unwrap();
+    for (bad, found) in [
+        (
+            "INSERT INTO lines (order_id, sku, warehouse, units) VALUES ('nobody', '1', '1_1', 1)",
+            "a row of lines points to nothing",
+        ),
+        (
+            "INSERT INTO attempts (kind, order_id, operation, base, key, hash, state, attempt, created_at, changed_at)
+             VALUES ('movement', 'x', 'S1', 'WOO', 'k', 'h', 'PLANNED', -1, 0, 0)",
+            "CHECK constraint failed in attempts",
+        ),
+    ] {
+        assert_eq!(file.execute(bad, []).unwrap(), 1);
+        let (code, said) = told(&shop, "doctor");
+        assert_eq!(code, Some(70), "{said}");
+        assert!(said.contains(found), "{said}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::{Cli, Command, ConfigCommand, SkuCommand};
 use crate::config::load::Loaded;
 use crate::config::secret::SecretSource;
 use crate::desk;
-use crate::desk::doctor::Diagnosis;
+use crate::desk::doctor::{Diagnosis, INTEGRITY};
 use crate::domain::ids::{ErpCode, OrderId, SkuId, SkuRef};
 use crate::domain::ports::{Check, CheckOutcome, Checks, Clock, StockSource, Storefront};
 use crate::exit::Exit;
@@ -365,12 +365,16 @@ fn doctor(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Failure
         ));
     }
     checks.extend(secrets(loaded));
+    let mut broken = false;
     match Memory::open(loaded, machine, false) {
-        Err(failure) => checks.push(Check::new(
-            "state.open",
-            CheckOutcome::Fail,
-            failure.message,
-        )),
+        Err(failure) => {
+            broken = failure.exit == Exit::Broken;
+            checks.push(Check::new(
+                "state.open",
+                CheckOutcome::Fail,
+                failure.message,
+            ));
+        }
         Ok(memory) => {
             checks.extend(desk::doctor::check_store(&memory.store));
             match Doors::open(loaded, machine, &memory, PATIENCE) {
@@ -382,7 +386,9 @@ fn doctor(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Failure
         }
     }
     let diagnosis = Diagnosis { checks };
-    let exit = if diagnosis.failed() {
+    let exit = if broken || diagnosis.failed_in(INTEGRITY) {
+        Exit::Broken
+    } else if diagnosis.failed() {
         Exit::Person
     } else {
         Exit::Done

@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::domain::ports::{Check, CheckOutcome};
 use crate::store::Store;
 
+/// The probe of the state file's integrity.
+pub const INTEGRITY: &str = "state.integrity";
+
 /// The answers of all probes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Diagnosis {
@@ -21,19 +24,24 @@ impl Diagnosis {
             .iter()
             .any(|check| check.outcome == CheckOutcome::Fail)
     }
+
+    /// Tells whether this probe found that something does not work.
+    pub fn failed_in(&self, name: &str) -> bool {
+        self.checks
+            .iter()
+            .any(|check| check.outcome == CheckOutcome::Fail && check.name == name)
+    }
 }
 
 /// Looks at the state file: its integrity, its size in words, what waits for a person.
 pub fn check_store(store: &Store) -> Vec<Check> {
     let integrity = match store.integrity() {
-        Ok(found) if found.is_empty() => Check::new(
-            "state.integrity",
-            CheckOutcome::Ok,
-            "the state file is sound",
-        ),
-        Ok(found) => Check::new("state.integrity", CheckOutcome::Fail, found.join("; "))
-            .hint("restore a backup"),
-        Err(err) => Check::new("state.integrity", CheckOutcome::Fail, err.to_string()),
+        Ok(found) if found.is_empty() => {
+            Check::new(INTEGRITY, CheckOutcome::Ok, "the state file is sound")
+        }
+        Ok(found) => Check::new(INTEGRITY, CheckOutcome::Fail, found.join("; "))
+            .hint("stop cron, then stockbridge backup restore FILE"),
+        Err(err) => Check::new(INTEGRITY, CheckOutcome::Fail, err.to_string()),
     };
     let unmapped = match store.skus_unmapped() {
         Ok(rows) if rows.is_empty() => Check::new(

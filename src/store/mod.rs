@@ -68,9 +68,10 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::PermissionDenied
                 | ErrorCode::FileLockingProtocolFailed,
             ) => Self::Io(err.to_string()),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Broken(format!("the state file is damaged: {err}"))
-            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Broken(format!(
+                "the state file is damaged: {err}; hint: stop cron, then stockbridge backup restore FILE, which keeps \
+                     the damaged file beside"
+            )),
             _ => Self::Bug(err.to_string()),
         }
     }

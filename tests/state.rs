@@ -17,6 +17,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use shop::Shop;
 use stockbridge::exit::Exit;
+use stockbridge::sandbox::faults::{Fault, When};
 
 fn open(shop: &Shop) -> Connection {
     Connection::open(shop.path("state.sqlite")).unwrap()
@@ -220,6 +221,55 @@ fn c17_asked_to_stop_it_ends_cleanly_and_the_next_run_goes_on() {
     shop.finish();
     assert_eq!(shop.movements(&order), (1, 0));
     shop.assert_right();
+}
+
+/// Starts `move` with the answer to its first booking held back, and asks it to stop so many times meanwhile.
+fn stopped_while_booking(shop: &Shop, held_ms: u64, signals: usize) -> Option<i32> {
+    let faults = &shop.sandbox.faults;
+    faults.clear();
+    faults.on("book movement", 1, When::After, Fault::Hang(held_ms));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_stockbridge"))
+        .args(["move", "--config"])
+        .arg(shop.path("stockbridge.toml"))
+        .env_clear()
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let booking = || {
+        let calls = faults.calls();
+        calls.iter().any(|call| call.operation == "book movement")
+    };
+    while !booking() {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended without booking");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    for _ in 0..signals {
+        let pid = child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        // Two signals at once would be one.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn c17_a_booking_under_way_is_finished_unless_asked_twice() {
+    for (held_ms, signals, wanted) in [(600, 1, Some(3)), (20_000, 2, Some(128 + 15))] {
+        let shop = Shop::open(4);
+        shop.cycles(2);
+        let orders = [0, 1].map(|at| shop.sell(at, 1));
+        shop.run(&["poll"]);
+        shop.run(&["reserve"]);
+        assert_eq!(stopped_while_booking(&shop, held_ms, signals), wanted);
+        let calls = shop.sandbox.faults.calls();
+        let started = calls.iter().filter(|c| c.operation == "book movement");
+        assert_eq!(started.count(), 1, "no more work is started");
+        shop.finish();
+        for order in &orders {
+            assert_eq!(shop.movements(order), (1, 0));
+        }
+        shop.assert_right();
+    }
 }
 
 #[test]

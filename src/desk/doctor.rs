@@ -24,13 +24,6 @@ impl Diagnosis {
             .iter()
             .any(|check| check.outcome == CheckOutcome::Fail)
     }
-
-    /// Tells whether this probe found that something does not work.
-    pub fn failed_in(&self, name: &str) -> bool {
-        self.checks
-            .iter()
-            .any(|check| check.outcome == CheckOutcome::Fail && check.name == name)
-    }
 }
 
 /// Looks at the state file: its integrity, its size in words, what waits for a person.

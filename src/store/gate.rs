@@ -91,27 +91,23 @@ impl<'a> StoreGate<'a> {
             *left -= 1;
             return Ok(());
         }
-        match self.lease(host, minute) {
-            Ok(0) => {
-                let rest = MINUTE_MS - now.rem_euclid(MINUTE_MS);
-                Err(PortError::Transient {
-                    reason: format!(
-                        "{host} was asked {} times within this minute; hint: protocol.requests_a_minute",
-                        self.settings.requests_a_minute
-                    ),
-                    retry_after: Some(Duration::from_millis(rest.unsigned_abs())),
-                })
-            }
-            Ok(leased) => {
-                leases.insert(host.to_owned(), (minute, leased - 1));
-                Ok(())
-            }
-            Err(err) => {
-                // Counting must not stop the work: the host's own limit still holds.
-                log::warn!(host = host; "requests to {host} are not counted: {err}");
-                Ok(())
-            }
+        let leased = self.lease(host, minute).unwrap_or_else(|err| {
+            // Counting must not stop the work: the host's own limit still holds.
+            log::warn!(host = host; "some requests to {host} are not counted: {err}");
+            LEASE
+        });
+        if leased == 0 {
+            let rest = MINUTE_MS - now.rem_euclid(MINUTE_MS);
+            return Err(PortError::Transient {
+                reason: format!(
+                    "{host} was asked {} times within this minute; hint: protocol.requests_a_minute",
+                    self.settings.requests_a_minute
+                ),
+                retry_after: Some(Duration::from_millis(rest.unsigned_abs())),
+            });
         }
+        leases.insert(host.to_owned(), (minute, leased - 1));
+        Ok(())
     }
 
     /// Takes some requests from the budget, for this process alone; none when it is used up.

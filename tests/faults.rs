@@ -145,3 +145,44 @@ fn chance_breaks_a_tenth_of_all_calls_and_nothing_is_lost_or_doubled() {
         assert_eq!(books, Vec::<String>::new(), "seed {seed}");
     }
 }
+
+#[test]
+fn v24_a_window_with_more_orders_than_the_list_shows_is_narrowed() {
+    let shop = Shop::open(1);
+    let sku = shop.goods(0).0;
+    assert_eq!(shop.run(&["poll"]), Exit::Done);
+    let now = shop.sandbox.clock.now();
+    // The list shows 3000 orders of a window, the oldest first; the feed never told of any of these.
+    let orders: Vec<OrderId> = shop.sandbox.vtex.with(|store| {
+        let placed = (0..3_050_i64).map(|at| {
+            let line = (sku.clone(), shop::warehouse(), 1);
+            store.place(&[line], now.plus_ms((at - 3_050) * 1000))
+        });
+        let placed = placed.collect();
+        store.feed.clear();
+        placed
+    });
+    // All but the newest are known, which saves the time of reading them.
+    let mut file = rusqlite::Connection::open(shop.path("state.sqlite")).unwrap();
+    let known = file.transaction().unwrap();
+    for order in &orders[..3_000] {
+        known
+            .execute(
+                "INSERT INTO orders (order_id, status, stage, complete, workflow_in_error, has_package, before_cutover,
+                     found_by, seen_at, read_at, fact_seq, taken_at)
+                 VALUES (?1, 'payment-pending', 'early', 1, 0, 0, 0, 'list', 1, 1, 1, 1)",
+                [order.as_str()],
+            )
+            .unwrap();
+    }
+    known
+        .execute("DELETE FROM marks WHERE name = 'sweep'", [])
+        .unwrap();
+    known.commit().unwrap();
+    shop.run(&["poll"]);
+    let n_known: i64 = file
+        .query_row("SELECT count(*) FROM orders", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(n_known, 3_050);
+    assert_eq!(shop.sandbox.violations(), Vec::<String>::new());
+}

@@ -157,6 +157,35 @@ fn c16_a_reader_that_goes_away_breaks_nothing() {
 }
 
 #[test]
+fn c16_narrow_or_colourless_terminals_change_no_text() {
+    let shop = Shop::open(3);
+    let order = shop.sell(0, 1);
+    shop.cycles(2);
+    for args in [
+        vec!["show", order.as_str()],
+        vec!["sku", "list"],
+        vec!["--help"],
+    ] {
+        let plain = run(in_shop(&shop, &args));
+        assert_eq!(plain.0, 0, "{args:?}: {}", plain.2);
+        assert!(!plain.1.contains('\x1b'), "{args:?}");
+        for (name, value) in [("NO_COLOR", "1"), ("COLUMNS", "40"), ("TERM", "dumb")] {
+            let mut command = in_shop(&shop, &args);
+            command.env(name, value);
+            let (code, out, err) = run(command);
+            // The help is wrapped to the terminal's width; the words stay.
+            let words = |text: &str| {
+                text.split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!((code, &err), (0, &plain.2), "{args:?} with {name}={value}");
+            assert_eq!(words(&out), words(&plain.1), "{args:?} with {name}={value}");
+        }
+    }
+}
+
+#[test]
 fn i13_no_secret_and_no_person_leaves_the_documents() {
     let shop = Shop::open(4);
     let order = shop.sell(0, 2);

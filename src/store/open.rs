@@ -424,14 +424,20 @@ mod tests {
     }
 
     #[test]
-    fn c10_a_file_of_another_account_is_refused() {
+    fn c10_a_file_of_another_account_or_base_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.sqlite");
         drop(Store::open(&options(path.clone())).unwrap());
         drop(Store::open(&options(path.clone())).unwrap());
-        let mut other = options(path);
-        other.identity.account = "otra".into();
-        assert!(matches!(Store::open(&other), Err(StoreError::Broken(_))));
+        let changes: [fn(&mut Identity); 2] = [
+            |identity| identity.account = "otra".into(),
+            |identity| identity.erp = "dragonfish OTRO".into(),
+        ];
+        for change in changes {
+            let mut other = options(path.clone());
+            change(&mut other.identity);
+            assert!(matches!(Store::open(&other), Err(StoreError::Broken(_))));
+        }
     }
 
     #[test]

@@ -365,32 +365,33 @@ fn doctor(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Failure
         ));
     }
     checks.extend(secrets(loaded));
-    let mut broken = false;
-    match Memory::open(loaded, machine, false) {
+    let broken = match Memory::open(loaded, machine, false) {
         Err(failure) => {
-            broken = failure.exit == Exit::Broken;
+            let broken = failure.exit == Exit::Broken;
             checks.push(Check::new(
                 "state.open",
                 CheckOutcome::Fail,
                 failure.message,
             ));
+            broken
         }
         Ok(memory) => {
             checks.extend(desk::doctor::check_store(&memory.store));
             let sound =
                 |check: &Check| check.name != INTEGRITY || check.outcome == CheckOutcome::Ok;
-            broken = !checks.iter().all(sound);
+            let broken = !checks.iter().all(sound);
             // Asking the outside is counted in the state file, and a damaged one is left as it is.
             if !broken {
                 match Doors::open(loaded, machine, &memory, PATIENCE) {
                     Ok(doors) => checks.extend(outside(loaded, &doors)),
                     Err(failure) => {
-                        checks.push(Check::new("doors", CheckOutcome::Fail, failure.message))
+                        checks.push(Check::new("doors", CheckOutcome::Fail, failure.message));
                     }
                 }
             }
+            broken
         }
-    }
+    };
     let diagnosis = Diagnosis { checks };
     let exit = if broken {
         Exit::Broken

@@ -146,7 +146,8 @@ impl Field {
         self.shop.finish();
         // What was done in a time that a copy put back has lost is waited for, in real time.
         for _ in 0..20 {
-            if self.orders.iter().all(|order| self.known(order).is_ok()) {
+            let books = stockbridge::sandbox::oracle::bookkeeping(&self.shop.sandbox);
+            if books.is_empty() && self.orders.iter().all(|order| self.known(order).is_ok()) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(400));

@@ -89,5 +89,16 @@ fn every_version_with_data_becomes_the_newest() {
         assert_eq!(store.integrity().unwrap(), Vec::<String>::new());
         drop(store);
         assert_eq!(schema(&path), schema(&fresh), "version {version}");
+        let kept = folder.path().join(format!("v{version}.sqlite.v{version}"));
+        assert_eq!(kept.exists(), version < STEPS.len(), "version {version}");
+        if kept.exists() {
+            let kept = Connection::open(kept).unwrap();
+            let held: usize = kept
+                .query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))
+                .unwrap()
+                .try_into()
+                .unwrap();
+            assert_eq!(held, version, "the copy is what there was before");
+        }
     }
 }

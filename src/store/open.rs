@@ -84,6 +84,7 @@ impl Store {
         )?;
         set_up(&conn, options.wal)?;
         let store = Self::with(conn);
+        store.keep_old_version(&options.path)?;
         store.upgrade(MIGRATIONS)?;
         let sql = include_str!("../../sql/store/counter_foreign.sql");
         let n_foreign: i64 = store.one(sql, [], |row| row.get(0))?;
@@ -168,6 +169,36 @@ impl Store {
             .ok_or_else(|| StoreError::Io("the path of the copy is not UTF-8".into()))?;
         self.conn.execute("VACUUM INTO ?1", [text])?;
         Ok(())
+    }
+
+    /// Keeps a copy of a file of an older version beside it, `<state>.v1`, before it is upgraded.
+    fn keep_old_version(&self, path: &Path) -> StoreResult<()> {
+        let version: usize = self
+            .conn
+            .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))?
+            .try_into()
+            .unwrap_or(usize::MAX);
+        let beside = |end: String| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let kept = beside(format!(".v{version}"));
+        if version == 0 || version >= MIGRATIONS.len() || kept.exists() {
+            return Ok(());
+        }
+        let failed = |err: std::io::Error| StoreError::Io(format!("{}: {err}", kept.display()));
+        let copy = beside(format!(".v{version}.{}", std::process::id()));
+        self.copy_to(&copy)?;
+        let linked = fs::File::open(&copy)
+            .and_then(|file| file.sync_all())
+            // A link never replaces: another process may have kept its copy, and upgraded the file, before this one.
+            .and_then(|()| fs::hard_link(&copy, &kept));
+        fs::remove_file(&copy).map_err(failed)?;
+        match linked {
+            Err(err) if err.kind() != ErrorKind::AlreadyExists => Err(failed(err)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Applies the migrations the file has not seen, all in one transaction.

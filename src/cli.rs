@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use crate::config::span::Span;
 use crate::domain::ids::{OrderId, SkuId};
+use crate::domain::notice::NoticeKind;
 use crate::domain::time::Moment;
 use crate::stages::runner::Stage;
 
@@ -114,7 +115,7 @@ pub enum Command {
     /// Publish quantities
     PushStock(PushArgs),
     /// Send queued notices
-    Notify,
+    Notify(NotifyArgs),
     /// Forget what is settled and old
     Gc,
     /// Run all stages in order
@@ -188,6 +189,24 @@ pub struct PushArgs {
     /// Publish the SKUs of these orders
     #[arg(long = "order", value_name = "ID", num_args = 1.., value_parser = order_id, conflicts_with = "all")]
     pub orders: Vec<OrderId>,
+}
+
+/// What `notify` can be asked for.
+#[derive(Debug, Clone, Args)]
+pub struct NotifyArgs {
+    /// Send an invented notice of this kind at once, past the queue, and nothing else
+    #[arg(long, value_name = "KIND", value_parser = notice_kind)]
+    pub test: Option<NoticeKind>,
+    /// The channel of the test
+    #[arg(long, value_name = "NAME", default_value = "mail", requires = "test")]
+    pub channel: String,
+}
+
+fn notice_kind(text: &str) -> Result<NoticeKind, String> {
+    NoticeKind::parse(text).ok_or_else(|| {
+        let known: Vec<_> = NoticeKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("must be one of {}", known.join(", "))
+    })
 }
 
 /// A SKU.

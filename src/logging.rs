@@ -85,7 +85,7 @@ pub fn redact(secret: &SecretString) {
 
 /// Takes every live secret out of a text, before anything in it is escaped; the longest first, since one secret may be
 /// a part of another.
-fn redacted(text: &str) -> String {
+pub fn redacted(text: &str) -> String {
     let Ok(secrets) = SECRETS.read() else {
         return "withheld".into();
     };

@@ -34,6 +34,7 @@ fn config(mail: &str) -> NotifyConfig {
 fn remito(key: &str) -> Notice {
     Notice {
         key: key.into(),
+        channel: "mail".into(),
         kind: NoticeKind::Remito,
         body: NoticeBody {
             order: Some(OrderId::parse("1234567890123-01").unwrap()),

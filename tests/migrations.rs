@@ -27,10 +27,14 @@ const STEPS: &[(&str, &str)] = &[
     "UPDATE attempts SET claimed_at = 1, erp_day = '2026-01-31', suspects = '[\"A\"]';
      UPDATE orders SET searched_generation = 1;
      INSERT INTO findings (kind, subject, detail, correction, first_at, seen_at)
-     VALUES ('twice', 'V1AAAAAAAAAAAAA', 'd', 'c', 1, 1);"),
+     VALUES ('twice', 'V1AAAAAAAAAAAAA', 'd', 'c', 1, 1);
+     INSERT INTO outbox (key, kind, subject, body, state, created_at, changed_at)
+     VALUES ('remito.1', 'remito', '1-01', '{}', 'PLANNED', 1, 1);"),
     (include_str!("../sql/migrations/0003_request_budget.sql"),
     "INSERT INTO gates (host, minute, taken) VALUES ('127.0.0.1', 1, 20);"),
     (include_str!("../sql/migrations/0004_counter_owner.sql"), "UPDATE counter SET seq = 9;"),
+    (include_str!("../sql/migrations/0005_channels.sql"),
+    "UPDATE outbox SET channel = 'shop', base = 'CENTRO';"),
 ];
 
 fn options(path: &Path) -> OpenOptions {

@@ -1,2 +1,2 @@
-INSERT INTO outbox (key, kind, subject, body, state, maybe_duplicate, created_at, changed_at)
-VALUES (:key, :kind, :subject, :body, 'PLANNED', :maybe_duplicate, :now, :now)
+INSERT INTO outbox (key, notice, kind, subject, body, channel, base, state, maybe_duplicate, created_at, changed_at)
+VALUES (:key, :notice, :kind, :subject, :body, :channel, :base, 'PLANNED', :maybe_duplicate, :now, :now)

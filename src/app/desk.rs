@@ -17,6 +17,7 @@ use crate::desk;
 use crate::desk::doctor::{Diagnosis, INTEGRITY};
 use crate::domain::ids::{ErpCode, OrderId, SkuId, SkuRef};
 use crate::domain::ports::{Check, CheckOutcome, Checks, Clock, StockSource, Storefront};
+use crate::domain::time::Moment;
 use crate::exit::Exit;
 use crate::store::Store;
 use crate::store::skus::SkuRow;
@@ -72,6 +73,12 @@ pub fn run(cli: &Cli, loaded: &Loaded, wrap: &Wrap) -> Result<Exit, Failure> {
     if let Command::Config(command) = &cli.command {
         return config(cli, loaded, command);
     }
+    if let Command::Notify(args) = &cli.command
+        && let Some(kind) = args.test
+    {
+        let message = crate::app::channels::test(loaded, kind, &args.channel)?;
+        return Ok(done(cli, 1, message));
+    }
     let machine = Machine::new(loaded).map_err(|err| Failure::new(Exit::Broken, err))?;
     match &cli.command {
         Command::Status => status(cli, &open_store(loaded, &machine)?, &machine),
@@ -103,7 +110,7 @@ pub fn run(cli: &Cli, loaded: &Loaded, wrap: &Wrap) -> Result<Exit, Failure> {
         Command::Reserve(_)
         | Command::Move(_)
         | Command::PushStock(_)
-        | Command::Notify
+        | Command::Notify(_)
         | Command::Gc
         | Command::Run
         | Command::Config(_)
@@ -147,8 +154,8 @@ pub(super) fn done(cli: &Cli, count: usize, message: String) -> Exit {
 fn config(cli: &Cli, loaded: &Loaded, command: &ConfigCommand) -> Result<Exit, Failure> {
     match command {
         ConfigCommand::Check => {
-            crate::adapters::mail::check_templates(&loaded.config.notify)
-                .map_err(|err| Failure::new(Exit::Config, err.to_string()))?;
+            crate::app::channels::check_templates(&loaded.config)
+                .map_err(|err| Failure::new(Exit::Config, err))?;
             Ok(done(cli, 0, "the configuration is sound".into()))
         }
         ConfigCommand::Show => {
@@ -364,7 +371,7 @@ fn doctor(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Failure
             warning.clone(),
         ));
     }
-    checks.extend(secrets(loaded));
+    checks.extend(secrets(loaded, machine.clock.now()));
     let broken = match Memory::open(loaded, machine, false) {
         Err(failure) => {
             let broken = failure.exit == Exit::Broken;
@@ -404,39 +411,25 @@ fn doctor(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Failure
     Ok(exit)
 }
 
-fn secrets(loaded: &Loaded) -> Vec<Check> {
-    let config = &loaded.config;
-    let mut named: Vec<(&str, &SecretSource)> = vec![
-        ("vtex.app_key", &config.vtex.app_key),
-        ("vtex.app_token", &config.vtex.app_token),
-        ("erp.dragonfish.token", &config.erp.dragonfish.token),
-    ];
-    named.extend(
-        config
-            .notify
-            .mail
-            .password
-            .as_ref()
-            .map(|source| ("notify.mail.password", source)),
-    );
-    let check = |(name, source): (&str, &SecretSource)| {
-        let from = match source {
-            SecretSource::Env(_) => "environment",
-            SecretSource::File(_) => "file",
-            SecretSource::Credential(_) => "systemd credential",
-            SecretSource::Command(_) => "command",
-        };
-        match secret(loaded, name, source) {
-            Ok(_) => Check::new(
-                &format!("secret {name}"),
-                CheckOutcome::Ok,
-                format!("read from {from}"),
-            ),
-            Err(failure) => Check::new(
-                &format!("secret {name}"),
-                CheckOutcome::Fail,
-                failure.message,
-            ),
+fn secrets(loaded: &Loaded, now: Moment) -> Vec<Check> {
+    let named = crate::app::channels::secrets(&loaded.config);
+    let check = |(name, source): (String, &SecretSource)| {
+        let title = format!("secret {name}");
+        match secret(loaded, &name, source) {
+            Ok(value) => {
+                let about = crate::app::custody::describe(loaded, source, &value, now);
+                let outcome = if about.hint.is_some() {
+                    CheckOutcome::Warn
+                } else {
+                    CheckOutcome::Ok
+                };
+                let check = Check::new(&title, outcome, about.detail);
+                match about.hint {
+                    Some(hint) => check.hint(hint),
+                    None => check,
+                }
+            }
+            Err(failure) => Check::new(&title, CheckOutcome::Fail, failure.message),
         }
     };
     named.into_iter().map(check).collect()
@@ -465,6 +458,6 @@ fn outside(loaded: &Loaded, doors: &Doors<'_>) -> Vec<Check> {
         )),
     }
     checks.extend(doors.dragonfish.checks());
-    checks.extend(doors.mail.checks());
+    checks.extend(doors.channels.checks());
     checks
 }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::channels::{ChannelConfig, OnUnknown, RouteConfig};
 use crate::config::sections::{Config, Incomplete, PollMode, Search, StartHandling, VirtualDepot};
 use crate::config::span::Span;
+use crate::config::validate::clock;
 use crate::domain::ids::BaseCode;
 use crate::domain::time::Moment;
-use crate::stages::settings::{Gc, Notices, Poll, Protocol, Push, Settings, Warehouse};
+use crate::stages::settings::{
+    ChannelRule, Gc, Notices, Poll, Protocol, Push, QuietHours, Route, Settings, Warehouse,
+};
 use crate::store::Identity;
 use crate::store::gate::GateSettings;
 
@@ -38,6 +42,8 @@ pub fn settings(config: &Config) -> Settings {
         notices: Notices {
             digest_every: config.notify.digest_every.ms(),
             max_resends: i64::from(config.notify.max_resends),
+            channels: config.channel.iter().map(|c| rule(config, c)).collect(),
+            routes: config.route.iter().map(route).collect(),
         },
         gc: Gc {
             settled_after: config.gc.settled_after.ms(),
@@ -45,6 +51,35 @@ pub fn settings(config: &Config) -> Settings {
             rejects_after: config.gc.rejects_after.ms(),
             records_after: config.gc.records_after.ms(),
         },
+    }
+}
+
+fn rule(config: &Config, channel: &ChannelConfig) -> (String, ChannelRule) {
+    let minutes = |text: &str| clock(text).map(i64::from);
+    let offset = &config.notify.utc_offset;
+    let quiet = channel.quiet_hours.as_deref().and_then(|hours| {
+        let (from, to) = hours.split_once('-')?;
+        let east = minutes(offset.trim_start_matches(['+', '-']))?;
+        Some(QuietHours {
+            from: minutes(from)?,
+            to: minutes(to)?,
+            offset: if offset.starts_with('-') { -east } else { east },
+        })
+    });
+    let rule = ChannelRule {
+        quarantine: channel.on_unknown() == OnUnknown::Quarantine,
+        quiet,
+    };
+    (channel.name.clone(), rule)
+}
+
+fn route(route: &RouteConfig) -> Route {
+    Route {
+        kinds: route.kinds.clone(),
+        channels: route.channels.clone(),
+        bases: route.bases.clone(),
+        escalate_after: route.escalate_after.map(|after| after.ms()),
+        escalate_to: route.escalate_to.clone(),
     }
 }
 
@@ -147,8 +182,10 @@ pub fn longest_call(config: &Config) -> std::time::Duration {
         config.vtex.total_timeout,
         config.notify.mail.timeout,
     ];
+    let channels = config.channel.iter().map(ChannelConfig::timeout);
     calls
         .into_iter()
+        .chain(channels)
         .map(Span::duration)
         .max()
         .unwrap_or_default()

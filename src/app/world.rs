@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use crate::adapters::dragonfish::{Dragonfish, Setup};
 use crate::adapters::host::{self, FileLocks, HostClock, HostRng, check_state, on_network};
 use crate::adapters::http::calls::Env;
-use crate::adapters::mail::Mail;
 use crate::adapters::vtex::Vtex;
+use crate::app::channels::Channels;
 use crate::app::dry::Dry;
 use crate::app::{Failure, Wrap, settings};
 use crate::config::load::Loaded;
@@ -228,8 +228,8 @@ pub struct Doors<'a> {
     pub vtex: Vtex<'a>,
     /// Dragonfish.
     pub dragonfish: Dragonfish<'a>,
-    /// E-mail.
-    pub mail: Mail,
+    /// The ways to people.
+    pub channels: Channels<'a>,
 }
 
 /// The doors as the stages see them.
@@ -264,10 +264,6 @@ impl<'a> Doors<'a> {
         let key = secret(loaded, "vtex.app_key", &config.vtex.app_key)?;
         let token = secret(loaded, "vtex.app_token", &config.vtex.app_token)?;
         let erp_token = secret(loaded, "erp.dragonfish.token", &config.erp.dragonfish.token)?;
-        let password = match &config.notify.mail.password {
-            Some(source) => Some(secret(loaded, "notify.mail.password", source)?),
-            None => None,
-        };
         let setup = Setup {
             erp: &config.erp,
             counted: settings::counted_bases(&settings::settings(config)),
@@ -279,8 +275,7 @@ impl<'a> Doors<'a> {
         Ok(Self {
             vtex: Vtex::new(&config.vtex, &key, &token, env).map_err(wrong)?,
             dragonfish: Dragonfish::new(setup).map_err(wrong)?,
-            mail: Mail::new(&config.notify, password, &config.vtex.account)
-                .map_err(|err| wrong(err.to_string()))?,
+            channels: Channels::open(loaded, machine)?,
         })
     }
 
@@ -295,8 +290,8 @@ impl<'a> Doors<'a> {
         let wrapped_movements = wrap.movements.map(|put| put(&self.dragonfish));
         let storefront: &dyn Storefront = wrapped_storefront.as_deref().unwrap_or(&self.vtex);
         let movements: &dyn MovementSink = wrapped_movements.as_deref().unwrap_or(&self.dragonfish);
-        let wrapped_notifier = wrap.notifier.map(|put| put(&self.mail));
-        let notifier: &dyn Notifier = wrapped_notifier.as_deref().unwrap_or(&self.mail);
+        let wrapped_notifier = wrap.notifier.map(|put| put(&self.channels));
+        let notifier: &dyn Notifier = wrapped_notifier.as_deref().unwrap_or(&self.channels);
         let stock: &dyn StockSource = &self.dragonfish;
         if dry_run {
             let (storefront, movements, notifier) =

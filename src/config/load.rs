@@ -517,4 +517,14 @@ fn anchor(config: &mut Config, folder: &Path) {
         &mut config.vtex.ca_file,
     ];
     optional.into_iter().flatten().for_each(anchored);
+    for channel in &mut config.channel {
+        let mail = channel.mail.as_mut();
+        let files = mail.map(|mail| [&mut mail.folder, &mut mail.ca_file]);
+        files.into_iter().flatten().flatten().for_each(anchored);
+        let webhook = channel.webhook.as_mut();
+        webhook
+            .and_then(|hook| hook.ca_file.as_mut())
+            .into_iter()
+            .for_each(anchored);
+    }
 }

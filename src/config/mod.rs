@@ -6,11 +6,15 @@ pub mod span;
 
 pub mod sections;
 
+pub mod channels;
+
 pub mod secret;
 
 pub mod load;
 
 pub mod validate;
+
+mod channels_check;
 
 pub mod show;
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::channels::{ChannelConfig, RouteConfig};
 use crate::config::secret::SecretSource;
 use crate::config::span::Span;
 use crate::domain::ids::{BaseCode, SkuRef, WarehouseId};
@@ -39,6 +40,12 @@ pub struct Config {
     pub safety_stock: BTreeMap<SkuRef, Qty>,
     /// How people are told.
     pub notify: NotifyConfig,
+    /// Ways to reach people besides `[notify.mail]`.
+    #[serde(default)]
+    pub channel: Vec<ChannelConfig>,
+    /// Which notices go where; without any, every notice goes to every channel.
+    #[serde(default)]
+    pub route: Vec<RouteConfig>,
     /// What is forgotten, and when.
     #[serde(default)]
     pub gc: GcConfig,
@@ -491,9 +498,12 @@ pub struct MailConfig {
     /// The log-in name.
     #[serde(default)]
     pub user: Option<String>,
-    /// The log-in's password.
+    /// The log-in's password, or its access token with `auth = "xoauth2"`.
     #[serde(default)]
     pub password: Option<SecretSource>,
+    /// How to log in.
+    #[serde(default)]
+    pub auth: MailAuth,
     /// Time for each step of a mail.
     #[serde(default = "d::mail_timeout")]
     pub timeout: Span,
@@ -511,6 +521,17 @@ pub enum MailTransport {
     Smtp,
     /// Into a folder, for trials.
     File,
+}
+
+/// How to log in at the mail server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailAuth {
+    /// PLAIN or LOGIN, whichever the server offers.
+    #[default]
+    Password,
+    /// XOAUTH2, with an access token in place of the password.
+    Xoauth2,
 }
 
 /// How the connection to the mail server is protected.

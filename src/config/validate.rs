@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::config::load::ConfigError;
 use crate::config::sections::{
-    Config, ErpConfig, MailSecurity, MailTransport, VirtualDepot, WarehouseConfig,
+    Config, ErpConfig, MailAuth, MailSecurity, MailTransport, VirtualDepot, WarehouseConfig,
 };
 use crate::config::span::Span;
 use crate::domain::ids::BaseCode;
@@ -25,6 +25,7 @@ pub fn validate(config: &Config) -> (Vec<ConfigError>, Vec<String>) {
     check.erp(config);
     check.warehouses(config);
     check.mail(config);
+    crate::config::channels_check::check(config, &mut check.errors);
     check.spans(config);
     check.numbers(config);
     if Moment::parse(&config.poll.cutover).is_none() {
@@ -89,6 +90,7 @@ fn all_loopback(config: &Config) -> bool {
     config.vtex.base_url.as_deref().is_some_and(local)
         && local(&config.erp.dragonfish.url)
         && (mail.transport == MailTransport::File || mail.host.as_deref().is_some_and(is_loopback))
+        && crate::config::channels::all_loopback(&config.channel)
 }
 
 impl Check {
@@ -337,6 +339,9 @@ impl Check {
 
     fn mail(&mut self, config: &Config) {
         let mail = &config.notify.mail;
+        if mail.auth == MailAuth::Xoauth2 && mail.user.is_none() {
+            self.fail("notify.mail.auth", "xoauth2 needs user and password", "");
+        }
         if mail.to.is_empty() || mail.to.len() > 50 {
             self.fail("notify.mail.to", "must name 1 to 50 recipients", "");
         }
@@ -654,7 +659,7 @@ impl Check {
 }
 
 /// `-03:00`, `+00:00`.
-fn utc_offset(text: &str) -> bool {
+pub(super) fn utc_offset(text: &str) -> bool {
     let Some(rest) = text.strip_prefix(['+', '-']) else {
         return false;
     };
@@ -662,13 +667,13 @@ fn utc_offset(text: &str) -> bool {
 }
 
 /// `01:00-08:00`.
-fn quiet_hours(text: &str) -> bool {
+pub(super) fn quiet_hours(text: &str) -> bool {
     text.split_once('-')
         .is_some_and(|(from, to)| clock(from).is_some() && clock(to).is_some() && from != to)
 }
 
 /// Minutes of `HH:MM`.
-fn clock(text: &str) -> Option<u32> {
+pub fn clock(text: &str) -> Option<u32> {
     let (hours, minutes) = text
         .split_once(':')
         .filter(|(h, m)| h.len() == 2 && m.len() == 2)?;

@@ -131,6 +131,28 @@ pub struct NoticeBody {
     pub repeats: Vec<Repeat>,
 }
 
+impl NoticeBody {
+    /// Returns what concerns one base: the goods to take there; `None` when there are none.
+    ///
+    /// Where the goods lie in other bases too, those are left out: a shop acts on its own lines alone.
+    pub fn only(&self, base: &BaseCode) -> Option<Self> {
+        let items = self.items.iter().filter_map(|item| {
+            let pick = item.picks.iter().find(|p| p.base == *base && p.take > 0)?;
+            Some(NoticeItem {
+                units: pick.take,
+                picks: vec![pick.clone()],
+                short: 0,
+                ..item.clone()
+            })
+        });
+        let items: Vec<_> = items.collect();
+        (!items.is_empty()).then(|| Self {
+            items,
+            ..self.clone()
+        })
+    }
+}
+
 /// Goods in a notice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoticeItem {
@@ -173,6 +195,8 @@ pub struct Repeat {
 pub struct Notice {
     /// The natural key, from which a stable message id is made: letters, digits, `.` and `-` only.
     pub key: String,
+    /// The name of the channel it goes by.
+    pub channel: String,
     /// Why.
     pub kind: NoticeKind,
     /// The contents.

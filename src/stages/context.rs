@@ -16,6 +16,7 @@ use crate::stages::report::{Halt, StageResult};
 use crate::stages::settings::Settings;
 use crate::store::instance::Instance;
 use crate::store::orders::OrderRow;
+use crate::store::outbox::Target;
 use crate::store::{Due, Store, StoreError, StoreResult, Tx};
 
 /// What a stage may touch.
@@ -179,7 +180,20 @@ impl Context<'_> {
     ) -> StoreResult<()> {
         let every = self.settings.notices.digest_every;
         let again = self.may_be_told(tx, body)?;
-        tx.notify(kind, subject, body, self.now, every, again)
+        let mut targets = self.settings.notices.targets(kind, body);
+        if kind == NoticeKind::RemitoChanged {
+            // A shop that was asked for goods must learn that it is not asked any more.
+            for row in tx.outbox_about(subject)? {
+                let target = Target {
+                    channel: row.channel,
+                    base: row.base,
+                };
+                if target.base.is_some() && !targets.contains(&target) {
+                    targets.push(target);
+                }
+            }
+        }
+        tx.notify(kind, subject, body, &targets, self.now, every, again)
     }
 
     /// Tells whether a memory that was lost may have told people of this order already.

@@ -1,30 +1,48 @@
 //! Sends what is queued: at least once, and every copy after an unknown outcome marked as such.
+//!
+//! Every channel has its own queue and its own thread: one that is slow or down holds up neither the others nor the
+//! stages. The store is touched by this thread alone; the others only send what was claimed for them.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use crate::domain::ids::OrderId;
 use crate::domain::notice::{Notice, NoticeBody, NoticeKind};
-use crate::domain::ports::PortError;
+use crate::domain::ports::{Notifier, PortError, PortResult};
 use crate::domain::time::Moment;
 use crate::stages::context::{BATCH, Context, Pace};
 use crate::stages::report::{Halt, Report, StageResult};
 use crate::store::outbox::{NoticeState, OutboxRow};
 
+/// After so many failures in a row a channel is left alone for this run: each may have taken its whole time limit.
+const MOST_FAILURES: u32 = 3;
+
+/// A channel's answer, or the panic of the thread that waited for it.
+type Answer = thread::Result<PortResult<()>>;
+
 /// Runs the stage.
 pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
     queue_digest(ctx)?;
+    escalate(ctx, report)?;
     let pace = Pace::new(ctx);
-    for row in ctx.store.outbox_open(BATCH)? {
-        let Some(row) = ready(ctx, row, report)? else {
-            continue;
-        };
-        if !ctx.due().has(row.not_before) {
-            report.waiting += 1;
-            continue;
+    let mut queues = BTreeMap::new();
+    for channel in ctx.store.outbox_channels()? {
+        let queue = queue(ctx, &channel, report)?;
+        if !queue.is_empty() {
+            queues.insert(channel, queue);
         }
-        if !pace.next() {
-            report.waiting += 1;
-            continue;
-        }
-        send(ctx, row, report)?;
     }
+    let denied = if queues.len() > 1 {
+        send_side_by_side(ctx, &pace, queues, report)?
+    } else {
+        let mut denied = None;
+        for (_, queue) in queues {
+            denied = send_in_turn(ctx, &pace, queue, report)?;
+        }
+        denied
+    };
     let stuck = ctx.store.outbox_quarantined(BATCH)?;
     for row in &stuck {
         let reason = row.reason.as_deref().unwrap_or("unknown outcome");
@@ -36,7 +54,160 @@ pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
             ),
         );
     }
+    match denied {
+        Some(reason) => Err(Halt::Denied(reason)),
+        None => Ok(()),
+    }
+}
+
+/// Returns what a channel may send now, oldest first.
+fn queue(
+    ctx: &Context<'_>,
+    channel: &str,
+    report: &mut Report,
+) -> StageResult<VecDeque<OutboxRow>> {
+    let rule = ctx.settings.notices.channels.get(channel);
+    let quiet = rule.and_then(|rule| rule.quiet);
+    let silent = quiet.is_some_and(|hours| hours.hold(ctx.now)) && !ctx.ask.force;
+    let mut queue = VecDeque::new();
+    for row in ctx.store.outbox_open(channel, BATCH)? {
+        let Some(row) = ready(ctx, row, report)? else {
+            continue;
+        };
+        if silent {
+            report.count("kept for after the quiet hours");
+        } else if !ctx.due().has(row.not_before) {
+            report.waiting += 1;
+        } else {
+            queue.push_back(row);
+        }
+    }
+    Ok(queue)
+}
+
+/// Tells the next people of orders that are still parked.
+fn escalate(ctx: &Context<'_>, report: &mut Report) -> StageResult {
+    for route in &ctx.settings.notices.routes {
+        let takes = route.kinds.is_empty() || route.kinds.contains(&NoticeKind::Parked);
+        let Some(after) = route.escalate_after.filter(|_| takes) else {
+            continue;
+        };
+        for channel in &route.escalate_to {
+            let before = ctx.now.plus_ms(-after);
+            for row in ctx.store.outbox_overdue(channel, before, BATCH)? {
+                ctx.store
+                    .write(|tx| tx.escalate_notice(&row, channel, ctx.now))?;
+                report.count("escalated");
+            }
+        }
+    }
     Ok(())
+}
+
+/// Sends one channel's queue in this thread.
+fn send_in_turn(
+    ctx: &Context<'_>,
+    pace: &Pace<'_>,
+    mut queue: VecDeque<OutboxRow>,
+    report: &mut Report,
+) -> StageResult<Option<String>> {
+    let mut failures = 0;
+    while let Some(row) = queue.pop_front() {
+        if !pace.next() {
+            report.waiting += 1;
+            continue;
+        }
+        let Some((row, notice)) = claim(ctx, row)? else {
+            continue;
+        };
+        let answer = ctx.notifier.send(&notice);
+        let after = settle(ctx, row, answer, report)?;
+        if after.stops(&mut failures) {
+            leave(queue, report);
+            return Ok(after.denied());
+        }
+    }
+    Ok(None)
+}
+
+/// Sends every channel's queue in a thread of its own.
+fn send_side_by_side(
+    ctx: &Context<'_>,
+    pace: &Pace<'_>,
+    mut queues: BTreeMap<String, VecDeque<OutboxRow>>,
+    report: &mut Report,
+) -> StageResult<Option<String>> {
+    let notifier = ctx.notifier;
+    thread::scope(|scope| {
+        let (answered, answers) = channel::<(OutboxRow, Answer)>();
+        let mut workers = BTreeMap::new();
+        let mut failures = BTreeMap::new();
+        let mut denied = None;
+        let mut busy = 0_usize;
+        for name in queues.keys().cloned().collect::<Vec<_>>() {
+            let (give, work) = channel::<(OutboxRow, Notice)>();
+            let answered = answered.clone();
+            scope.spawn(move || {
+                for (row, notice) in work {
+                    let answer = ask(notifier, &notice);
+                    if answered.send((row, answer)).is_err() {
+                        return;
+                    }
+                }
+            });
+            busy += usize::from(next(ctx, pace, &mut queues, &name, &give, report)?);
+            workers.insert(name, give);
+        }
+        while busy > 0 {
+            let Ok((row, answer)) = answers.recv() else {
+                break;
+            };
+            busy -= 1;
+            let name = row.channel.clone();
+            let answer = answer.unwrap_or_else(|panic| resume_unwind(panic));
+            let after = settle(ctx, row, answer, report)?;
+            if after.stops(failures.entry(name.clone()).or_insert(0)) {
+                leave(queues.remove(&name).unwrap_or_default(), report);
+                denied = denied.or(after.denied());
+            } else if let Some(give) = workers.get(&name) {
+                busy += usize::from(next(ctx, pace, &mut queues, &name, give, report)?);
+            }
+        }
+        Ok(denied)
+    })
+}
+
+fn ask(notifier: &dyn Notifier, notice: &Notice) -> Answer {
+    catch_unwind(AssertUnwindSafe(|| notifier.send(notice)))
+}
+
+/// Claims a channel's next notice and gives it to the channel's thread; false when there is none.
+fn next(
+    ctx: &Context<'_>,
+    pace: &Pace<'_>,
+    queues: &mut BTreeMap<String, VecDeque<OutboxRow>>,
+    name: &str,
+    give: &Sender<(OutboxRow, Notice)>,
+    report: &mut Report,
+) -> StageResult<bool> {
+    let Some(queue) = queues.get_mut(name) else {
+        return Ok(false);
+    };
+    while let Some(row) = queue.pop_front() {
+        if !pace.next() {
+            report.waiting += 1;
+            continue;
+        }
+        if let Some(claimed) = claim(ctx, row)? {
+            return Ok(give.send(claimed).is_ok());
+        }
+    }
+    Ok(false)
+}
+
+/// Counts what a channel that fails is not asked for again in this run.
+fn leave(queue: VecDeque<OutboxRow>, report: &mut Report) {
+    report.waiting += u64::try_from(queue.len()).unwrap_or(u64::MAX);
 }
 
 /// Sums up alerts that came again, once per period.
@@ -75,7 +246,9 @@ fn ready(
     if row.state != NoticeState::Unknown {
         return Ok(Some(row));
     }
-    if row.resends >= ctx.settings.notices.max_resends {
+    let notices = &ctx.settings.notices;
+    let rule = notices.channels.get(&row.channel);
+    if rule.is_some_and(|rule| rule.quarantine) || row.resends >= notices.max_resends {
         row.state = NoticeState::Quarantined;
         ctx.store
             .write(|tx| tx.shift_notice(&row, NoticeState::Unknown, ctx.now))?;
@@ -91,44 +264,125 @@ fn ready(
     Ok(Some(row))
 }
 
-fn send(ctx: &Context<'_>, mut row: OutboxRow, report: &mut Report) -> StageResult {
+/// Claims a notice before it is sent; `None` when somebody else did.
+fn claim(ctx: &Context<'_>, mut row: OutboxRow) -> StageResult<Option<(OutboxRow, Notice)>> {
     row.state = NoticeState::Sending;
     row.attempt += 1;
     let claimed = ctx.store.write(|tx| {
         let claimed = tx.shift_notice(&row, NoticeState::Planned, ctx.now)?;
         Ok(if claimed { Some(tx.next_seq()?) } else { None })
     })?;
-    let Some(seq) = claimed else { return Ok(()) };
+    let Some(seq) = claimed else { return Ok(None) };
     ctx.mark(seq)?;
     let notice = Notice {
         key: row.key.clone(),
+        channel: row.channel.clone(),
         kind: row.kind,
-        body: row.body.clone(),
+        body: told(ctx, &row)?,
         written: row.created_at,
         maybe_duplicate: row.maybe_duplicate,
     };
-    let answer = ctx.notifier.send(&notice);
-    let mut denied = None;
+    Ok(Some((row, notice)))
+}
+
+/// Returns what is told: a base's own lines where the row is for one, and the movement's number where it is known by now.
+fn told(ctx: &Context<'_>, row: &OutboxRow) -> StageResult<NoticeBody> {
+    let mut body = match &row.base {
+        None => row.body.clone(),
+        Some(base) => row.body.only(base).unwrap_or_else(|| NoticeBody {
+            items: Vec::new(),
+            ..row.body.clone()
+        }),
+    };
+    if let (NoticeKind::Remito | NoticeKind::RemitoChanged, None, Some(order)) =
+        (row.kind, &body.movement, &body.order)
+    {
+        body.movement = movement_number(ctx, order)?;
+    }
+    Ok(body)
+}
+
+fn movement_number(ctx: &Context<'_>, order: &OrderId) -> StageResult<Option<String>> {
+    let effects = ctx.store.attempts_of(order)?;
+    Ok(effects.into_iter().find_map(|effect| effect.erp_number))
+}
+
+/// What an answer means for the rest of a channel's queue.
+enum After {
+    /// The next notice may be sent.
+    GoOn,
+    /// The channel may be down: not again in this run, if it goes on like that.
+    Failed,
+    /// The channel does not let us in: not again in this run, and the run says so.
+    Denied(String),
+}
+
+impl After {
+    /// Tells whether the channel is left alone for this run; `failures` counts those in a row.
+    fn stops(&self, failures: &mut u32) -> bool {
+        match self {
+            Self::GoOn => {
+                *failures = 0;
+                false
+            }
+            Self::Failed => {
+                *failures += 1;
+                *failures >= MOST_FAILURES
+            }
+            Self::Denied(_) => true,
+        }
+    }
+
+    fn denied(self) -> Option<String> {
+        match self {
+            Self::GoOn | Self::Failed => None,
+            Self::Denied(reason) => Some(reason),
+        }
+    }
+}
+
+/// Records how a notice ended.
+fn settle(
+    ctx: &Context<'_>,
+    mut row: OutboxRow,
+    answer: PortResult<()>,
+    report: &mut Report,
+) -> StageResult<After> {
+    let mut after = After::GoOn;
+    let mut asked = 0;
     (row.state, row.reason) = match answer {
         Ok(()) => (NoticeState::Sent, None),
-        Err(PortError::Transient { reason, .. }) => (NoticeState::Planned, Some(reason)),
-        Err(PortError::Uncertain { reason }) => (NoticeState::Unknown, Some(reason)),
+        Err(PortError::Transient {
+            reason,
+            retry_after,
+        }) => {
+            asked = retry_after.map_or(0, |wait| {
+                i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+            });
+            after = After::Failed;
+            (NoticeState::Planned, Some(reason))
+        }
+        Err(PortError::Uncertain { reason }) => {
+            after = After::Failed;
+            (NoticeState::Unknown, Some(reason))
+        }
         Err(PortError::Rejected { reason }) => (NoticeState::Quarantined, Some(reason)),
         Err(PortError::Denied { reason }) => {
-            denied = Some(reason.clone());
+            after = After::Denied(reason.clone());
             (NoticeState::Planned, Some(reason))
         }
     };
     if row.state == NoticeState::Planned {
-        row.not_before = ctx.next_try(row.attempt - 1);
+        let backoff = ctx.next_try(row.attempt - 1);
+        row.not_before = Moment(backoff.0.max(ctx.now.plus_ms(asked).0));
     }
     ctx.store
         .write(|tx| tx.shift_notice(&row, NoticeState::Sending, ctx.now))?;
-    if let Some(reason) = denied {
-        return Err(Halt::Denied(reason));
+    // Denied access is told once, as the run's end.
+    if !matches!(after, After::Denied(_)) {
+        tell(&row, report);
     }
-    tell(&row, report);
-    Ok(())
+    Ok(after)
 }
 
 fn tell(row: &OutboxRow, report: &mut Report) {

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::domain::ids::{BaseCode, SkuRef, WarehouseId};
+use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::qty::Qty;
 use crate::domain::stock::NegativeShop;
 use crate::domain::time::Moment;
+use crate::store::outbox::{MAIL, Target};
 
 /// Everything a stage is told.
 #[derive(Debug, Clone)]
@@ -144,6 +146,91 @@ pub struct Notices {
     pub digest_every: i64,
     /// Marked resends before a person must look.
     pub max_resends: i64,
+    /// How each channel besides `mail` behaves, and `mail` where it differs.
+    pub channels: BTreeMap<String, ChannelRule>,
+    /// Which kinds go where; without any, every notice goes to every channel.
+    pub routes: Vec<Route>,
+}
+
+/// How a channel behaves.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelRule {
+    /// Whether a notice with an unknown outcome goes to a person at once instead of being sent again.
+    pub quarantine: bool,
+    /// When nothing is sent.
+    pub quiet: Option<QuietHours>,
+}
+
+/// Hours of the day in which people are left alone.
+#[derive(Debug, Clone, Copy)]
+pub struct QuietHours {
+    /// Minute of the day at which they begin.
+    pub from: i64,
+    /// Minute of the day at which they end; may lie on the next day.
+    pub to: i64,
+    /// The local time's offset from UTC, in minutes.
+    pub offset: i64,
+}
+
+impl QuietHours {
+    /// Tells whether an instant lies within.
+    pub fn hold(&self, at: Moment) -> bool {
+        let minute = (at.0.div_euclid(60_000) + self.offset).rem_euclid(24 * 60);
+        if self.from < self.to {
+            (self.from..self.to).contains(&minute)
+        } else {
+            minute >= self.from || minute < self.to
+        }
+    }
+}
+
+/// Where notices of some kinds go.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The kinds; all when empty.
+    pub kinds: Vec<NoticeKind>,
+    /// The channels.
+    pub channels: Vec<String>,
+    /// Only the goods to take in these bases, one notice for each; everything when empty.
+    pub bases: Vec<BaseCode>,
+    /// After how long an order that is still parked is told to `escalate_to`.
+    pub escalate_after: Option<i64>,
+    /// Who is told then.
+    pub escalate_to: Vec<String>,
+}
+
+impl Notices {
+    /// Returns where a notice goes, without repetition.
+    pub fn targets(&self, kind: NoticeKind, body: &NoticeBody) -> Vec<Target> {
+        let mut targets = BTreeSet::new();
+        for route in &self.routes {
+            if !route.kinds.is_empty() && !route.kinds.contains(&kind) {
+                continue;
+            }
+            let bases: Vec<Option<BaseCode>> = if route.bases.is_empty() {
+                vec![None]
+            } else {
+                let concerned = route.bases.iter().filter(|base| body.only(base).is_some());
+                concerned.cloned().map(Some).collect()
+            };
+            for channel in &route.channels {
+                targets.extend(bases.iter().map(|base| Target {
+                    channel: channel.clone(),
+                    base: base.clone(),
+                }));
+            }
+        }
+        // Never nowhere: what no route takes goes where everything goes without routes.
+        if targets.is_empty() {
+            let others = self.channels.keys().cloned();
+            let all = std::iter::once(MAIL.to_owned()).chain(others);
+            targets.extend(all.map(|channel| Target {
+                channel,
+                base: None,
+            }));
+        }
+        targets.into_iter().collect()
+    }
 }
 
 /// What is forgotten, by age.

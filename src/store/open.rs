@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0002_recovery.sql"),
     include_str!("../../sql/migrations/0003_request_budget.sql"),
     include_str!("../../sql/migrations/0004_counter_owner.sql"),
+    include_str!("../../sql/migrations/0005_channels.sql"),
 ];
 
 /// Free pages are given back when asked.

@@ -2,6 +2,7 @@
 
 use rusqlite::{Row, named_params};
 
+use crate::domain::ids::BaseCode;
 use crate::domain::notice::{NoticeBody, NoticeKind, Repeat};
 use crate::domain::time::Moment;
 use crate::store::{Store, StoreResult, Tx, parsed, to_json};
@@ -71,7 +72,40 @@ pub struct OutboxRow {
     pub reason: Option<String>,
     /// When it was written.
     pub created_at: Moment,
+    /// The key that it shares with the same notice on other channels.
+    pub notice: String,
+    /// By which channel it goes.
+    pub channel: String,
+    /// The only base whose goods it tells of; all when `None`.
+    pub base: Option<BaseCode>,
 }
+
+/// Where a notice goes: a channel, and the only base whose goods are told there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// The channel's name.
+    pub channel: String,
+    /// The base; all when `None`.
+    pub base: Option<BaseCode>,
+}
+
+impl Target {
+    /// Returns the key of a notice's row for this target.
+    fn key(&self, notice: &str) -> String {
+        match &self.base {
+            None if self.channel == MAIL => notice.to_owned(),
+            None => format!("{notice}.{}", self.channel),
+            // A base's code may hold what no key and no file name may.
+            Some(base) => {
+                let code: String = base.as_str().bytes().map(|b| format!("{b:02x}")).collect();
+                format!("{notice}.{}.{code}", self.channel)
+            }
+        }
+    }
+}
+
+/// The name of the channel that every installation has.
+pub const MAIL: &str = "mail";
 
 impl OutboxRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -100,16 +134,42 @@ impl OutboxRow {
             not_before: Moment(row.get(10)?),
             reason: row.get(11)?,
             created_at: Moment(row.get(12)?),
+            notice: row.get(14)?,
+            channel: row.get(15)?,
+            base: match row.get::<_, Option<String>>(16)? {
+                Some(code) => Some(parsed(16, &code, BaseCode::parse(&code))?),
+                None => None,
+            },
         })
     }
 }
 
 impl Store {
-    /// Lists notices that are not settled, oldest first.
-    pub fn outbox_open(&self, limit: u32) -> StoreResult<Vec<OutboxRow>> {
+    /// Lists a channel's notices that are not settled, oldest first.
+    pub fn outbox_open(&self, channel: &str, limit: u32) -> StoreResult<Vec<OutboxRow>> {
         self.many(
             include_str!("../../sql/store/outbox_open.sql"),
-            named_params! { ":limit": limit },
+            named_params! { ":channel": channel, ":limit": limit },
+            OutboxRow::read,
+        )
+    }
+
+    /// Lists the channels that have notices which are not settled.
+    pub fn outbox_channels(&self) -> StoreResult<Vec<String>> {
+        let sql = include_str!("../../sql/store/outbox_channels.sql");
+        self.many(sql, [], |row| row.get(0))
+    }
+
+    /// Lists notices of parked orders, written by `before`, which are parked still and were not told by `channel`.
+    pub fn outbox_overdue(
+        &self,
+        channel: &str,
+        before: Moment,
+        limit: u32,
+    ) -> StoreResult<Vec<OutboxRow>> {
+        self.many(
+            include_str!("../../sql/store/outbox_overdue.sql"),
+            named_params! { ":channel": channel, ":before": before.0, ":limit": limit },
             OutboxRow::read,
         )
     }
@@ -155,11 +215,16 @@ impl Store {
 impl Tx<'_> {
     /// Queues a notice. An alert about the same subject within `quiet_ms` of the last one is only counted. `maybe_duplicate`
     /// when a memory that was lost may have told it already.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is told, where, and when: each is decided by the caller"
+    )]
     pub fn notify(
         &self,
         kind: NoticeKind,
         subject: &str,
         body: &NoticeBody,
+        targets: &[Target],
         now: Moment,
         quiet_ms: i64,
         maybe_duplicate: bool,
@@ -177,10 +242,51 @@ impl Tx<'_> {
         }
         // The counter makes the key unique and stable: a crash before the commit takes both with it.
         let key = format!("{}.{}", kind.as_str(), self.next_seq()?.0);
+        let body = to_json(body)?;
+        for target in targets {
+            self.add_notice(&key, kind, subject, &body, target, now, maybe_duplicate)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a notice by one more channel, for people who are called when nobody acted.
+    pub fn escalate_notice(&self, row: &OutboxRow, channel: &str, now: Moment) -> StoreResult<()> {
+        let target = Target {
+            channel: channel.to_owned(),
+            base: None,
+        };
+        let body = to_json(&row.body)?;
+        self.add_notice(
+            &row.notice,
+            row.kind,
+            &row.subject,
+            &body,
+            &target,
+            now,
+            false,
+        )
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one value per column, at the two places that add rows"
+    )]
+    fn add_notice(
+        &self,
+        notice: &str,
+        kind: NoticeKind,
+        subject: &str,
+        body: &str,
+        target: &Target,
+        now: Moment,
+        maybe_duplicate: bool,
+    ) -> StoreResult<()> {
         self.run(
             include_str!("../../sql/store/outbox_add.sql"),
-            named_params! { ":key": key, ":kind": kind.as_str(), ":subject": subject, ":body": to_json(body)?,
-                ":maybe_duplicate": maybe_duplicate, ":now": now.0 },
+            named_params! { ":key": target.key(notice), ":notice": notice, ":kind": kind.as_str(),
+            ":subject": subject, ":body": body, ":channel": target.channel,
+            ":base": target.base.as_ref().map(BaseCode::as_str),
+            ":maybe_duplicate": maybe_duplicate, ":now": now.0 },
         )?;
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! Makes foreign text harmless for a header, a log line and a reader's eye.
 
 /// The longest name or reference shown.
-pub(super) const LONGEST_NAME: usize = 200;
+pub const LONGEST_NAME: usize = 200;
 /// The longest sentence shown.
-pub(super) const LONGEST_SENTENCE: usize = 1000;
+pub const LONGEST_SENTENCE: usize = 1000;
 
 /// Returns `text` on one line, without control, direction and zero-width characters, cut at `longest` characters.
-pub(super) fn clean(text: &str, longest: usize) -> String {
+pub fn clean(text: &str, longest: usize) -> String {
     let mut visible = text
         .chars()
         .filter(|c| !is_invisible(*c))

@@ -4,11 +4,11 @@
 //! (`smtp`) or writes it into a folder (`folder`). A mail is sent once a call, never repeated inside; its
 //! `Message-ID` depends on the notice alone, so that a marked second copy can be recognised.
 
-mod clean;
+pub mod clean;
 mod folder;
 mod message;
 pub mod render;
-mod samples;
+pub mod samples;
 mod smtp;
 mod templates;
 
@@ -277,6 +277,7 @@ fn server(config: &MailConfig, password: Option<SecretString>) -> Result<Smtp, M
         port: config.port.unwrap_or(default_port),
         security: config.security,
         login,
+        auth: config.auth,
         timeout: config.timeout.duration(),
         tls: OnceLock::new(),
     })

@@ -89,6 +89,26 @@ impl Templates {
         }
     }
 
+    /// Renders a template of the configuration on a notice; in one whose name ends in `.json` every value is JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`MailError::Template`] naming it.
+    pub fn phrase(&self, name: &str, source: &str, notice: &Notice) -> Result<String, MailError> {
+        let mut vars = self.vars(notice, MOST_LINES);
+        vars.lead = self.texts.of_kind(notice.kind, "lead", &vars)?;
+        vars.next = self.texts.of_kind(notice.kind, "next", &vars)?;
+        if notice.maybe_duplicate {
+            vars.duplicate = self.texts.duplicate(&vars)?;
+        }
+        self.texts.phrase(name, source, &vars)
+    }
+
+    /// Returns the mark of a possible duplicate, as it stands before a subject.
+    pub fn duplicate_mark(&self) -> &str {
+        &self.texts.table.duplicate_mark
+    }
+
     fn render_lines(&self, notice: &Notice, lines: usize) -> Result<Rendered, MailError> {
         let kind = notice.kind;
         let mut vars = self.vars(notice, lines);
@@ -352,6 +372,7 @@ mod tests {
     fn notice(kind: NoticeKind, body: NoticeBody) -> Notice {
         Notice {
             key: format!("{}.1234567890123-01.1", kind.as_str()),
+            channel: "mail".into(),
             kind,
             body,
             written: Moment::parse("2026-02-03T17:05:09Z").unwrap(),

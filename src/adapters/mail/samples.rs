@@ -7,10 +7,11 @@ use crate::domain::notice::{Notice, NoticeBody, NoticeItem, NoticeKind, Pick, Re
 use crate::domain::time::Moment;
 
 /// Returns, for every kind, a full notice marked as a possible duplicate and an empty one.
-pub(super) fn notices() -> impl Iterator<Item = Notice> {
+pub fn notices() -> impl Iterator<Item = Notice> {
     NoticeKind::ALL.into_iter().flat_map(|kind| {
         let notice = |body, maybe_duplicate| Notice {
             key: format!("{}.sample", kind.as_str()),
+            channel: "mail".into(),
             kind,
             body,
             written: Moment(1_767_225_600_000),

@@ -33,7 +33,7 @@ use lettre::transport::smtp::response::Severity;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::clean::clean;
-use crate::config::sections::MailSecurity;
+use crate::config::sections::{MailAuth, MailSecurity};
 use crate::domain::ports::{PortError, PortResult};
 
 /// The longest text of a server that is shown.
@@ -49,6 +49,8 @@ pub(super) struct Smtp {
     pub(super) security: MailSecurity,
     /// Name and password, where the server wants them.
     pub(super) login: Option<(String, SecretString)>,
+    /// How it logs in.
+    pub(super) auth: MailAuth,
     /// An authority to trust besides the system's.
     pub(super) authority: Option<Certificate>,
     /// Time for each step.
@@ -116,10 +118,17 @@ impl Smtp {
         if let Some((user, password)) = &self.login {
             let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
             connection
-                .auth(&[Mechanism::Plain, Mechanism::Login], &credentials)
+                .auth(self.mechanisms(), &credentials)
                 .map_err(|err| self.login_error(&err))?;
         }
         Ok(connection)
+    }
+
+    fn mechanisms(&self) -> &'static [Mechanism] {
+        match self.auth {
+            MailAuth::Password => &[Mechanism::Plain, Mechanism::Login],
+            MailAuth::Xoauth2 => &[Mechanism::Xoauth2],
+        }
     }
 
     /// Names sender and recipients and asks leave to send the content.

@@ -124,6 +124,18 @@ impl Texts {
         }
     }
 
+    /// Renders a template of the configuration. One whose name ends in `.json` writes every value as JSON.
+    pub(super) fn phrase(
+        &self,
+        name: &str,
+        source: &str,
+        vars: &impl Serialize,
+    ) -> Result<String, MailError> {
+        self.environment
+            .render_named_str(name, source, vars)
+            .map_err(|err| template_error(name, &err))
+    }
+
     fn fill(&self, name: &str, vars: &impl Serialize) -> Result<String, MailError> {
         self.environment
             .get_template(name)
@@ -141,6 +153,12 @@ fn new_environment() -> Environment<'static> {
     // The escaping that templates can switch off is not used at all; the formatter below cannot be.
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(|out, state, value| {
+        if state.name().ends_with(".json") {
+            let text = serde_json::to_string(value).map_err(|err| {
+                minijinja::Error::new(minijinja::ErrorKind::BadSerialization, err.to_string())
+            })?;
+            return out.write_str(&text).map_err(minijinja::Error::from);
+        }
         let text = value.to_string();
         let written = if state.name().ends_with(".html.j2") {
             write!(out, "{}", HtmlEscape(&text))

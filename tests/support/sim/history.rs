@@ -120,6 +120,8 @@ pub fn settings() -> Settings {
         notices: Notices {
             digest_every: 24 * hour,
             max_resends: 2,
+            channels: BTreeMap::new(),
+            routes: Vec::new(),
         },
         gc: Gc {
             settled_after: 14 * 24 * hour,

@@ -1,0 +1,1 @@
+SELECT DISTINCT channel FROM outbox WHERE state IN ('PLANNED', 'SENDING', 'UNKNOWN') ORDER BY channel

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use lettre::message::header::{Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message, MultiPart};
+use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
 
-use super::render::Rendered;
+use super::render::{CODE_ID, Rendered};
 use crate::domain::notice::Notice;
 use crate::domain::time::Moment;
 
@@ -41,13 +41,27 @@ impl Addresses {
             .to
             .iter()
             .fold(builder, |builder, to| builder.to(to.clone()));
+        let page = SinglePart::html(rendered.html.clone());
+        let parts = MultiPart::alternative().singlepart(SinglePart::plain(rendered.text.clone()));
+        let parts = match picture(rendered) {
+            Some(picture) => {
+                let page = MultiPart::related().singlepart(page).singlepart(picture);
+                parts.multipart(page)
+            }
+            None => parts.singlepart(page),
+        };
         builder
-            .multipart(MultiPart::alternative_plain_html(
-                rendered.text.clone(),
-                rendered.html.clone(),
-            ))
+            .multipart(parts)
             .map_err(|err| format!("notice {}: {err}", notice.key))
     }
+}
+
+/// Returns the order's code, where the page shows one.
+fn picture(rendered: &Rendered) -> Option<SinglePart> {
+    let shown = rendered.html.contains(&format!("cid:{CODE_ID}"));
+    let png = super::code::png_of(rendered.code.as_ref().filter(|_| shown)?)?;
+    let kind = ContentType::parse("image/png").ok()?;
+    Some(Attachment::new_inline(CODE_ID.to_owned()).body(png, kind))
 }
 
 /// Checks that a key is safe in a header and as a file name.

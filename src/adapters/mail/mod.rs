@@ -5,6 +5,7 @@
 //! `Message-ID` depends on the notice alone, so that a marked second copy can be recognised.
 
 pub mod clean;
+mod code;
 mod folder;
 mod message;
 pub mod render;

@@ -14,7 +14,7 @@ use super::clean::{LONGEST_NAME, LONGEST_SENTENCE, clean};
 use super::samples;
 use super::templates::Texts;
 use crate::config::sections::{Language, NotifyConfig};
-use crate::domain::notice::{Notice, NoticeBody, NoticeItem};
+use crate::domain::notice::{Notice, NoticeBody, NoticeItem, NoticeKind};
 use crate::domain::time::Moment;
 
 /// The most goods, alerts, bases or figures listed in one notice.
@@ -31,7 +31,12 @@ pub struct Rendered {
     pub text: String,
     /// The HTML page.
     pub html: String,
+    /// What its picture `cid:order-code` says to a scanner, where it shows one.
+    pub code: Option<String>,
 }
+
+/// The name under which a page shows the order's code.
+pub const CODE_ID: &str = "order-code";
 
 /// Everything needed to write notices in one language.
 #[derive(Debug)]
@@ -127,7 +132,9 @@ impl Templates {
             ""
         };
         let subject = format!("[{}] {mark}{subject}", self.account);
+        let code = Some(vars.order.clone()).filter(|_| vars.code);
         Ok(Rendered {
+            code,
             subject: clean(&subject, LONGEST_NAME),
             text: self.texts.layout(kind, "txt", &vars)?,
             html: self.texts.layout(kind, "html", &vars)?,
@@ -172,6 +179,7 @@ impl Templates {
                 .map(|at| self.instant(at))
                 .unwrap_or_default(),
             pickup_point: body.pickup_point.as_deref().map(name).unwrap_or_default(),
+            code: body.order.is_some() && shows_code(notice.kind),
             reason: sentence(body.reason.as_deref()),
             action: sentence(body.action.as_deref()),
             facts: self.facts(body),
@@ -225,7 +233,7 @@ impl Templates {
             .collect()
     }
 
-    fn title(&self, kind: crate::domain::notice::NoticeKind) -> &str {
+    fn title(&self, kind: NoticeKind) -> &str {
         self.texts
             .table
             .notice
@@ -259,6 +267,8 @@ struct Vars<'a> {
     movement: String,
     delivery_date: String,
     pickup_point: String,
+    /// Whether the page shows the order's code.
+    code: bool,
     reason: String,
     action: String,
     /// All of the above that is known, and the figures, with labels.
@@ -275,6 +285,14 @@ struct Vars<'a> {
     lead: String,
     /// What to do; empty in phrases.
     next: String,
+}
+
+/// Tells whether goods are picked by a notice, so that somebody may scan its order.
+fn shows_code(kind: NoticeKind) -> bool {
+    matches!(
+        kind,
+        NoticeKind::Remito | NoticeKind::RemitoChanged | NoticeKind::RemitoWithdrawn
+    )
 }
 
 #[derive(Serialize)]
@@ -362,7 +380,7 @@ mod tests {
     use super::*;
     use crate::adapters::mail::tests::config;
     use crate::domain::ids::{BaseCode, OrderId, SkuId};
-    use crate::domain::notice::{NoticeKind, Pick, Repeat};
+    use crate::domain::notice::{Pick, Repeat};
 
     fn templates(language: &str) -> Templates {
         let config = config(&format!("language = {language:?}"));

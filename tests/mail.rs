@@ -244,6 +244,16 @@ impl Server {
         Mail::new(&config, Some(SecretString::from(password)), "tienda").unwrap()
     }
 
+    /// Logs in with an access token in place of a password.
+    fn mail_by_token(&self, token: &str) -> Mail {
+        let (port, authority) = (self.starttls, self.folder.path().join("ca.pem"));
+        let config = config(&format!(
+            "host = \"localhost\"\nport = {port}\nuser = \"stock\"\nauth = \"xoauth2\"\ntimeout = \"10s\"\n\
+             ca_file = {authority:?}\nto = [{VENTAS}]"
+        ));
+        Mail::new(&config, Some(SecretString::from(token)), "tienda").unwrap()
+    }
+
     fn send(&self, to: &str, key: &str) -> PortResult<()> {
         self.mail("starttls", to, "correct horse")
             .send(&remito(key))
@@ -255,6 +265,21 @@ impl Server {
 }
 
 const VENTAS: &str = "\"ventas@tienda.example\"";
+
+#[test]
+fn a_mail_arrives_with_an_access_token_and_not_with_a_wrong_one() {
+    let Some(server) = server() else { return };
+    let good = server
+        .mail_by_token("ya29.good")
+        .send(&remito("remito.token.1"));
+    assert_eq!(good, Ok(()));
+    assert!(server.received("remito.token.1"));
+    let bad = server
+        .mail_by_token("ya29.bad")
+        .send(&remito("remito.token.2"));
+    assert!(matches!(bad, Err(PortError::Denied { .. })), "{bad:?}");
+    assert!(!server.received("remito.token.2"));
+}
 
 #[test]
 fn a_mail_arrives_by_starttls_by_tls_and_plainly_on_this_machine() {

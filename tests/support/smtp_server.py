@@ -8,6 +8,7 @@ side of its message id without the instant at its end. The recipient decides wha
 """
 
 import asyncio
+import base64
 import logging
 import re
 import ssl
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
-NAME, PASSWORD = b"stock", b"correct horse"
+NAME, PASSWORD, TOKEN = b"stock", b"correct horse", b"ya29.good"
 
 
 def certificates(folder):
@@ -44,6 +45,11 @@ class Handler:
 
     def __init__(self, folder):
         self.folder = folder
+
+    async def auth_XOAUTH2(self, server, args):
+        said = base64.b64decode(args[1])
+        good = said == b"user=" + NAME + b"\1auth=Bearer " + TOKEN + b"\1\1"
+        return AuthResult(success=good, handled=False)
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         asked = re.match(r"rcpt(\d{3})@", address)

@@ -108,7 +108,36 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("adapters/vtex", &["adapters::dragonfish", "adapters::mail"]),
     ("adapters/dragonfish", &["adapters::vtex", "adapters::mail"]),
-    ("adapters/mail", &["adapters::vtex", "adapters::dragonfish"]),
+    (
+        "adapters/mail",
+        &[
+            "adapters::vtex",
+            "adapters::dragonfish",
+            "adapters::whatsapp",
+            "adapters::webhook",
+            "adapters::command",
+        ],
+    ),
+    (
+        "adapters/whatsapp",
+        &[
+            "adapters::vtex",
+            "adapters::dragonfish",
+            "adapters::webhook",
+        ],
+    ),
+    (
+        "adapters/webhook",
+        &[
+            "adapters::vtex",
+            "adapters::dragonfish",
+            "adapters::whatsapp",
+        ],
+    ),
+    (
+        "adapters/command",
+        &["adapters::vtex", "adapters::dragonfish", "adapters::http"],
+    ),
     (
         "sandbox",
         &[

@@ -92,7 +92,7 @@ fn both_forms_run_every_stage() {
     assert!(has(|command| matches!(command, Command::Reserve(_))));
     assert!(has(|command| matches!(command, Command::Move(_))));
     assert!(has(|command| matches!(command, Command::PushStock(_))));
-    assert!(has(|command| matches!(command, Command::Notify)));
+    assert!(has(|command| matches!(command, Command::Notify(_))));
     assert!(has(|command| matches!(command, Command::Gc)));
 }
 

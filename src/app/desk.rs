@@ -76,6 +76,10 @@ pub fn run(cli: &Cli, loaded: &Loaded, wrap: &Wrap) -> Result<Exit, Failure> {
     if let Command::Notify(args) = &cli.command
         && let Some(kind) = args.test
     {
+        if cli.global.dry_run {
+            let message = format!("would send a test notice by channel {}", args.channel);
+            return Ok(done(cli, 0, message));
+        }
         let message = crate::app::channels::test(loaded, kind, &args.channel)?;
         return Ok(done(cli, 1, message));
     }

@@ -181,8 +181,11 @@ impl Context<'_> {
         let every = self.settings.notices.digest_every;
         let again = self.may_be_told(tx, body)?;
         let mut targets = self.settings.notices.targets(kind, body);
-        if kind == NoticeKind::RemitoChanged {
-            // A shop that was asked for goods must learn that it is not asked any more.
+        if matches!(
+            kind,
+            NoticeKind::RemitoChanged | NoticeKind::RemitoWithdrawn
+        ) {
+            // A shop that was asked for goods must learn that it is not asked any more, by whichever notice it was asked.
             for row in tx.outbox_about(subject)? {
                 let target = Target {
                     channel: row.channel,

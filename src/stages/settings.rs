@@ -277,3 +277,51 @@ impl Settings {
 pub fn duration(ms: i64) -> Duration {
     Duration::from_millis(ms.max(0).unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_hours_are_local_and_may_pass_midnight() {
+        let at = |text: &str| Moment::parse(text).unwrap();
+        let night = QuietHours {
+            from: 22 * 60,
+            to: 7 * 60,
+            offset: -180,
+        };
+        assert!(night.hold(at("2026-02-03T22:00:00-03:00")));
+        assert!(night.hold(at("2026-02-04T06:59:59-03:00")));
+        assert!(!night.hold(at("2026-02-04T07:00:00-03:00")));
+        assert!(!night.hold(at("2026-02-04T21:59:00-03:00")));
+        let noon = QuietHours {
+            from: 12 * 60,
+            to: 13 * 60,
+            offset: 0,
+        };
+        assert!(noon.hold(at("2026-02-03T12:30:00Z")));
+        assert!(!noon.hold(at("2026-02-03T13:00:00Z")));
+    }
+
+    #[test]
+    fn what_no_route_takes_goes_everywhere() {
+        let notices = Notices {
+            digest_every: 0,
+            max_resends: 0,
+            channels: BTreeMap::from([("hook".into(), ChannelRule::default())]),
+            routes: vec![Route {
+                kinds: vec![NoticeKind::Remito],
+                channels: vec!["hook".into()],
+                bases: vec![],
+                escalate_after: None,
+                escalate_to: vec![],
+            }],
+        };
+        let names = |kind| {
+            let targets = notices.targets(kind, &NoticeBody::default());
+            targets.into_iter().map(|t| t.channel).collect::<Vec<_>>()
+        };
+        assert_eq!(names(NoticeKind::Remito), ["hook"]);
+        assert_eq!(names(NoticeKind::Parked), ["hook", "mail"]);
+    }
+}

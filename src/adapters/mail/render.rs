@@ -584,7 +584,7 @@ Notice digest.1234567890123-01.1, tienda, 2026-02-03 14:05";
         hostile.body.reason = Some("<img src=x onerror=alert(1)>".into());
         for language in ["es", "pt", "en"] {
             let rendered = templates(language).render(&hostile).unwrap();
-            for forbidden in ["<script", "<img", "\u{202e}"] {
+            for forbidden in ["<script", "<img src=x", "\u{202e}"] {
                 assert!(!rendered.html.contains(forbidden), "{}", rendered.html);
             }
             assert!(rendered.html.contains("&lt;script&gt;"));
@@ -639,7 +639,7 @@ Notice digest.1234567890123-01.1, tienda, 2026-02-03 14:05";
             .keys()
             .map(String::as_str)
             .collect();
-        let expected = "account action delivery_date depot duplicate facts items key kind label language lead more \
+        let expected = "account action code delivery_date depot duplicate facts items key kind label language lead more \
                         more_lines movement next order pickup_point reason repeats sku title written";
         assert_eq!(names.join(" "), expected);
     }

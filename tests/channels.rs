@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::{Value, json};
 use shop::Shop;
@@ -23,6 +23,18 @@ use stockbridge::exit::Exit;
 use stockbridge::sandbox::http::{Mischief, Reply, Request, Server};
 use stockbridge::store::outbox::Target;
 use stockbridge::store::{Identity, OpenOptions, Store};
+
+/// Between fork and exec a child holds every lock of this process, and a run that finds its lock held ends as done: tests
+/// that start programs run alone.
+static SPAWNS: RwLock<()> = RwLock::new(());
+
+fn spawning() -> RwLockWriteGuard<'static, ()> {
+    SPAWNS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn beside() -> RwLockReadGuard<'static, ()> {
+    SPAWNS.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One POST that the other side took in, whatever it answered.
 #[derive(Clone)]
@@ -102,6 +114,7 @@ fn reserved(shop: &Shop) {
 
 #[test]
 fn a_webhook_is_signed_over_timestamp_and_body() {
+    let _turn = spawning();
     let shop = Shop::open(2);
     let peer = Peer::good();
     secret(&shop, "signing", "a key for signatures");
@@ -139,6 +152,7 @@ fn a_webhook_is_signed_over_timestamp_and_body() {
 
 #[test]
 fn every_preset_says_what_the_other_side_reads() {
+    let _turn = beside();
     let shop = Shop::open(2);
     let peer = Peer::good();
     let presets = [
@@ -177,10 +191,22 @@ fn every_preset_says_what_the_other_side_reads() {
     assert_eq!(own["order"], "1234567890123-01");
     assert_eq!(own["n"], 2);
     assert_eq!(shop.mails().len(), 0, "a test goes to its channel only");
+    let before = peer.taken().len();
+    let dry = [
+        "notify",
+        "--test",
+        "remito",
+        "--channel",
+        "own",
+        "--dry-run",
+    ];
+    assert_eq!(shop.run(&dry), Exit::Done);
+    assert_eq!(peer.taken().len(), before);
 }
 
 #[test]
 fn t1_a_wrong_template_of_a_channel_is_found_by_the_check() {
+    let _turn = beside();
     for (more, says) in [
         ("body = '{\"a\": {{ ordr }}}'", Exit::Config),
         ("body = '{\"a\": '", Exit::Config),
@@ -195,6 +221,7 @@ fn t1_a_wrong_template_of_a_channel_is_found_by_the_check() {
 
 #[test]
 fn channels_and_routes_that_lead_nowhere_are_refused() {
+    let _turn = beside();
     let hook = "[[channel]]\nname = \"hook\"\n[channel.webhook]\nurl = \"http://127.0.0.1:9/in\"\n";
     let shops = "[[route]]\nchannels = [\"mail\"]\nbases = [\"CENTRO\"]\n\
                  kinds = [\"remito\", \"remito-changed\", \"remito-withdrawn\"]\n";
@@ -225,6 +252,7 @@ fn channels_and_routes_that_lead_nowhere_are_refused() {
 
 #[test]
 fn a_channel_that_is_down_holds_up_no_other() {
+    let _turn = beside();
     let shop = Shop::open(2);
     let peer = Peer::start(|_| (Reply::empty(503), false));
     add(&shop, &hook(&peer, "hook", ""));
@@ -268,6 +296,7 @@ fn whatsapp(shop: &Shop, peer: &Peer) {
 
 #[test]
 fn whatsapp_gets_its_template_with_parameters_in_order() {
+    let _turn = beside();
     let shop = Shop::open(2);
     let accepted = json!({ "messages": [{ "id": "wamid.1" }] });
     let peer = Peer::start(move |_| (Reply::json(200, &accepted), true));
@@ -299,6 +328,7 @@ fn whatsapp_gets_its_template_with_parameters_in_order() {
 
 #[test]
 fn whatsapp_without_a_clear_answer_waits_for_a_person_and_is_never_repeated() {
+    let _turn = beside();
     for reply in [Reply::empty(500), Reply::text(200, "<html>"), cut()] {
         let shop = Shop::open(2);
         let reply = Mutex::new(Some(reply));
@@ -325,6 +355,7 @@ fn cut() -> Reply {
 
 #[test]
 fn a_shop_is_told_of_its_own_lines_only() {
+    let _turn = beside();
     let shop = Shop::open(2);
     let peer = Peer::good();
     let kinds = "kinds = [\"remito\", \"remito-changed\", \"remito-withdrawn\"]";
@@ -373,7 +404,39 @@ fn a_shop_is_told_of_its_own_lines_only() {
 }
 
 #[test]
+fn a_shop_that_was_asked_for_goods_learns_that_the_order_was_canceled() {
+    let _turn = beside();
+    let shop = Shop::open(2);
+    let peer = Peer::good();
+    let kinds = "kinds = [\"remito\", \"remito-changed\", \"remito-withdrawn\"]";
+    add(
+        &shop,
+        &format!(
+            "{}\n[[route]]\nchannels = [\"mail\"]\n\
+             [[route]]\n{kinds}\nchannels = [\"hook\"]\nbases = [\"CENTRO\", \"NORTE\", \"SUR\"]",
+            hook(&peer, "hook", "")
+        ),
+    );
+    let order = shop.sell(0, 1);
+    shop.run(&["poll"]);
+    shop.run(&["reserve"]);
+    shop.run(&["notify"]);
+    let asked = peer.taken();
+    assert_eq!(asked.len(), 1);
+    let now = shop.sandbox.clock.now();
+    shop.sandbox.vtex.with(|store| store.cancel(&order, now));
+    shop.cycles(2);
+    let told = peer.taken();
+    assert_eq!(told.len(), 2);
+    let last = told[1].json();
+    assert_eq!(last["kind"], "remito-withdrawn");
+    let base = |post: &Value| post["notice"]["items"][0]["picks"][0]["base"].clone();
+    assert_eq!(base(&last), base(&asked[0].json()));
+}
+
+#[test]
 fn a_command_gets_the_notice_and_its_code_decides() {
+    let _turn = spawning();
     for (code, ends) in [
         (0, Exit::Done),
         (75, Exit::Unreachable),
@@ -401,6 +464,7 @@ fn a_command_gets_the_notice_and_its_code_decides() {
 
 #[test]
 fn a_command_that_does_not_end_is_killed_and_its_notice_is_unknown() {
+    let _turn = spawning();
     let shop = Shop::open(1);
     add(
         &shop,
@@ -427,6 +491,7 @@ fn store(path: &Path) -> Store {
 
 #[test]
 fn a_thousand_notices_all_arrive_and_only_marked_ones_twice() {
+    let _turn = beside();
     // Thousands of durable commits: in memory where that is possible, since the disk is not what is tested.
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() {
@@ -479,12 +544,10 @@ fn a_thousand_notices_all_arrive_and_only_marked_ones_twice() {
             Ok(())
         })
         .unwrap();
-    for _ in 0..400 {
-        if shop.run(&["notify"]) == Exit::Done {
-            break;
-        }
-    }
-    assert_eq!(shop.run(&["notify"]), Exit::Done);
+    let notify = || shop.run(&["notify", "--fail-if-locked"]);
+    let ended = (0..400).any(|_| notify() == Exit::Done);
+    assert!(ended, "notices are still waiting");
+    assert!(store(&state).outbox_counts().unwrap().is_empty());
     let mut arrived: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for post in peer.taken() {
         let body = post.json();
@@ -503,6 +566,7 @@ fn a_thousand_notices_all_arrive_and_only_marked_ones_twice() {
 
 #[test]
 fn an_order_that_stays_parked_is_told_to_the_next_people_once() {
+    let _turn = beside();
     let shop = Shop::open(1);
     let peer = Peer::good();
     add(
@@ -555,12 +619,13 @@ fn an_order_that_stays_parked_is_told_to_the_next_people_once() {
 /// What must never be seen outside: planted secrets, found again in nothing that the program writes.
 #[test]
 fn i13_planted_secrets_stand_in_no_output_at_any_level() {
+    let _turn = spawning();
     let canaries = [
         "CANARYtoken0123456789",
         "CANARYsign0123456789",
         "CANARYurl0123456789",
     ];
-    for status in [200, 302, 400, 403, 429, 500] {
+    for status in [200, 400, 500] {
         let shop = Shop::open(1);
         // It sends everything back, as some do.
         let echo = format!(
@@ -582,8 +647,14 @@ fn i13_planted_secrets_stand_in_no_output_at_any_level() {
                  signing_key = {{ file = \"sign\" }}\n"
             ),
         );
+        shop.sell(0, 1);
         for args in [
-            &["notify", "--test", "remito", "--channel", "wa", "-vv"][..],
+            &["run", "-vv"][..],
+            &["notify", "--force", "-vv", "--log-format", "json"],
+            &["status"],
+            &["doctor", "-vv"],
+            &["backup", "save.sqlite"],
+            &["notify", "--test", "remito", "--channel", "wa", "-vv"],
             &["notify", "--test", "remito", "--channel", "hook", "-vv"],
             &[
                 "notify",
@@ -601,6 +672,7 @@ fn i13_planted_secrets_stand_in_no_output_at_any_level() {
                 .args(args)
                 .arg("--config")
                 .arg(shop.path("stockbridge.toml"))
+                .current_dir(shop.folder.path())
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();
@@ -611,5 +683,16 @@ fn i13_planted_secrets_stand_in_no_output_at_any_level() {
             }
         }
         assert!(peer.taken().len() >= 3);
+        let saved = fs::read(shop.path("save.sqlite")).unwrap();
+        // The refusal was kept, without what was sent back in it.
+        let refused = String::from_utf8_lossy(&saved).contains("code 1: ***");
+        assert!(refused || status != 400, "nothing was refused");
+        for name in ["state.sqlite", "state.sqlite-wal", "save.sqlite"] {
+            let kept = fs::read(shop.path(name)).unwrap_or_default();
+            let kept = String::from_utf8_lossy(&kept);
+            for canary in canaries {
+                assert!(!kept.contains(canary), "{name} at {status}");
+            }
+        }
     }
 }

@@ -20,9 +20,8 @@ const CASES: [(char, u32); 6] = [
 ];
 
 /// The cases whose part does not exist: letter, first and last number, part.
-const WITHOUT_PART: [(char, u32, u32, &str); 3] = [
+const WITHOUT_PART: [(char, u32, u32, &str); 2] = [
     ('t', 4, 4, "CSV attachments"),
-    ('t', 6, 6, "WhatsApp"),
     ('w', 1, 10, "webhook server"),
 ];
 

@@ -329,6 +329,7 @@ to = [\"b@example.com\"]"
     {
         let notice = Notice {
             key: "k".to_owned(),
+            channel: "mail".to_owned(),
             kind,
             body: body.clone(),
             written: Moment(0),

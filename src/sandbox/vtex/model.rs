@@ -559,6 +559,9 @@ mod tests {
         assert!(!first.is_empty());
         assert!(store.read_feed(10, Moment(2)).is_empty());
         assert_eq!(store.read_feed(10, Moment(61_001)).len(), first.len());
+        for event in &first {
+            store.note_reading(&event.order);
+        }
         store.commit_feed(&first.iter().map(|e| e.handle.clone()).collect::<Vec<_>>());
         assert!(store.read_feed(10, Moment(999_999)).is_empty());
         assert!(store.violations.is_empty());

@@ -5,6 +5,7 @@ pub mod dragonfish;
 pub mod host;
 pub mod http;
 pub mod mail;
+pub mod odbc;
 pub mod vtex;
 pub mod webhook;
 pub mod whatsapp;

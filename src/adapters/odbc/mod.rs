@@ -1,0 +1,11 @@
+//! SQL over ODBC, for every adapter that reads an ERP's database: how a connection is named (`connect`), what a
+//! driver's error means (`fault`), and a worker thread with its own deadline around every call (`link`).
+//!
+//! It only reads, binds every value, fetches text as UTF-16 and numbers as text. It never waits for a driver longer
+//! than it was told to, and it never shows a connection string.
+
+pub mod connect;
+pub mod fault;
+pub mod link;
+#[cfg(feature = "odbc")]
+mod worker;

@@ -121,6 +121,9 @@ pub fn secrets(config: &Config) -> Vec<(String, &SecretSource)> {
             &config.erp.dragonfish.token,
         ),
     ];
+    let sql = config.erp.dragonfish.sql.as_ref();
+    let password = sql.and_then(|sql| sql.password.as_ref());
+    named.extend(password.map(|source| ("erp.dragonfish.sql.password".to_owned(), source)));
     let password = config.notify.mail.password.as_ref();
     named.extend(password.map(|source| ("notify.mail.password".to_owned(), source)));
     named.extend(config.channel.iter().flat_map(ChannelConfig::secrets));

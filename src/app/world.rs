@@ -264,11 +264,17 @@ impl<'a> Doors<'a> {
         let key = secret(loaded, "vtex.app_key", &config.vtex.app_key)?;
         let token = secret(loaded, "vtex.app_token", &config.vtex.app_token)?;
         let erp_token = secret(loaded, "erp.dragonfish.token", &config.erp.dragonfish.token)?;
+        let sql = config.erp.dragonfish.sql.as_ref();
+        let sql_password = match sql.and_then(|sql| sql.password.as_ref()) {
+            Some(source) => Some(secret(loaded, "erp.dragonfish.sql.password", source)?),
+            None => None,
+        };
         let setup = Setup {
             erp: &config.erp,
             counted: settings::counted_bases(&settings::settings(config)),
             movement_limit: config.protocol.movement_limit.duration(),
             token: erp_token,
+            sql_password,
             env,
             locks: &memory.locks,
         };

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::config::load::ConfigError;
 use crate::config::sections::{
-    Config, ErpConfig, MailAuth, MailSecurity, MailTransport, VirtualDepot, WarehouseConfig,
+    Config, DragonfishConfig, ErpConfig, MailAuth, MailSecurity, MailTransport, StockRoad,
+    VirtualDepot, WarehouseConfig,
 };
 use crate::config::span::Span;
 use crate::domain::ids::BaseCode;
@@ -157,8 +159,54 @@ impl Check {
         }
     }
 
+    fn sql(&mut self, dragonfish: &DragonfishConfig) {
+        let Some(sql) = &dragonfish.sql else {
+            if dragonfish.stock_source != StockRoad::Api {
+                self.fail(
+                    "erp.dragonfish.stock_source",
+                    "reads by SQL, and there is no section erp.dragonfish.sql",
+                    "",
+                );
+            }
+            return;
+        };
+        if sql.server.is_empty() == sql.connection_string.is_none() {
+            self.fail(
+                "erp.dragonfish.sql.server",
+                "give either a server or a connection_string",
+                "",
+            );
+        }
+        if sql.user.is_some() != sql.password.is_some() && sql.connection_string.is_none() {
+            self.fail(
+                "erp.dragonfish.sql.user",
+                "a user and a password go together",
+                "leave both out to log in as the account of the process",
+            );
+        }
+        if sql.encrypt && sql.trust_server_certificate {
+            self.warnings.push(
+                "erp.dragonfish.sql.trust_server_certificate accepts whoever answers as the SQL Server".into(),
+            );
+        }
+        for (key, span) in [
+            ("erp.dragonfish.sql.connect_timeout", sql.connect_timeout),
+            (
+                "erp.dragonfish.sql.statement_timeout",
+                sql.statement_timeout,
+            ),
+        ] {
+            if span.duration() < Duration::from_secs(1)
+                || span.duration() > Duration::from_secs(600)
+            {
+                self.fail(key, "must be from 1s to 600s", "");
+            }
+        }
+    }
+
     fn erp(&mut self, config: &Config) {
         let erp = &config.erp;
+        self.sql(&erp.dragonfish);
         let dragonfish = &erp.dragonfish;
         match address(&dragonfish.url) {
             Err(reason) => self.fail("erp.dragonfish.url", reason, ""),

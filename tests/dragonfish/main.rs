@@ -84,6 +84,7 @@ fn on<T>(
         counted: ["NORTE", "WOO", "CENTRO", "OUTLET"].map(base).to_vec(),
         movement_limit: Duration::from_millis(400),
         token: token.into(),
+        sql_password: None,
         env: Env {
             clock: world,
             rng: world,

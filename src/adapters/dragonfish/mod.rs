@@ -9,6 +9,7 @@ mod code;
 mod dates;
 mod movement;
 mod session;
+mod sql;
 mod stock;
 mod wire;
 
@@ -18,12 +19,17 @@ use secrecy::SecretString;
 
 use crate::adapters::dragonfish::code::{by_article, parse_reference};
 use crate::adapters::dragonfish::session::Session;
+use crate::adapters::dragonfish::sql::{Sql, may_fall_back};
 use crate::adapters::dragonfish::stock::StockRules;
 use crate::adapters::http::calls::Env;
-use crate::config::sections::{DragonfishConfig, ErpConfig, Search as SearchMode};
+use crate::adapters::odbc::connect::{Login, Target};
+use crate::adapters::odbc::link::Limits;
+use crate::config::sections::{DragonfishConfig, ErpConfig, Search as SearchMode, StockRoad};
 use crate::domain::ids::{BaseCode, ErpCode, SkuRef};
 use crate::domain::movement::{ErpDay, FoundMovement, Movement};
-use crate::domain::ports::{Listing, Locks, MovementSink, Permit, PortResult, Search, StockSource};
+use crate::domain::ports::{
+    Listing, Locks, MovementSink, Permit, PortError, PortResult, Search, StockSource,
+};
 use crate::domain::stock::StockLevels;
 use crate::domain::time::Moment;
 
@@ -37,6 +43,8 @@ pub struct Setup<'a> {
     pub movement_limit: Duration,
     /// The client's token.
     pub token: SecretString,
+    /// The password of the SQL login, where there is one.
+    pub sql_password: Option<SecretString>,
     /// Clocks, chance and the host's gate.
     pub env: Env<'a>,
     /// Locks between processes.
@@ -49,6 +57,7 @@ pub struct Dragonfish<'a> {
     depot: &'a BaseCode,
     rules: StockRules,
     session: Session<'a>,
+    sql: Option<Sql>,
 }
 
 impl<'a> Dragonfish<'a> {
@@ -63,6 +72,7 @@ impl<'a> Dragonfish<'a> {
             mut counted,
             movement_limit,
             token,
+            sql_password,
             env,
             locks,
         } = setup;
@@ -84,8 +94,64 @@ impl<'a> Dragonfish<'a> {
                 timeout: config.stock_timeout.duration(),
             },
             session: Session::new(config, movement_limit, token, env, locks)?,
+            sql: tables(config, sql_password),
         })
     }
+
+    /// Reads by the configured road, and by the other one when that failed and the configuration allows it.
+    fn by_road(
+        &self,
+        api: &dyn Fn() -> PortResult<StockLevels>,
+        sql: &dyn Fn(&Sql) -> PortResult<StockLevels>,
+    ) -> PortResult<StockLevels> {
+        let sql = || match &self.sql {
+            Some(tables) => sql(tables),
+            None => Err(PortError::rejected(
+                "read stock by SQL: erp.dragonfish.sql is not configured",
+            )),
+        };
+        let (first, second): (&dyn Fn() -> _, &dyn Fn() -> _) = match self.config.stock_source {
+            StockRoad::Api => return api(),
+            StockRoad::Sql => return sql(),
+            StockRoad::ApiThenSql => (api, &sql),
+            StockRoad::SqlThenApi => (&sql, api),
+        };
+        match first() {
+            Err(err) if may_fall_back(&err) => {
+                log::warn!("stock is read by the other road, since the first failed: {err}");
+                let mut levels = second()?;
+                levels.road.push_str(" (the first road failed)");
+                Ok(levels)
+            }
+            read => read,
+        }
+    }
+}
+
+/// Prepares the way to the tables, without a connection.
+fn tables(config: &DragonfishConfig, password: Option<SecretString>) -> Option<Sql> {
+    let sql = config.sql.as_ref()?;
+    let login = match (&sql.user, password) {
+        (user, Some(password)) => Login::Sql {
+            user: user.clone().unwrap_or_default(),
+            password,
+        },
+        (_, None) => Login::Integrated,
+    };
+    let target = Target {
+        driver: sql.driver.clone(),
+        server: sql.server.clone(),
+        login,
+        encrypt: sql.encrypt,
+        trust_certificate: sql.trust_server_certificate,
+        verbatim: sql.connection_string.clone(),
+    };
+    let limits = Limits {
+        connect: sql.connect_timeout.duration(),
+        silence: sql.statement_timeout.duration(),
+        total: config.stock_timeout.duration(),
+    };
+    Some(Sql::new(target, limits))
 }
 
 impl StockSource for Dragonfish<'_> {
@@ -98,11 +164,17 @@ impl StockSource for Dragonfish<'_> {
     }
 
     fn read(&self, codes: &[ErpCode]) -> PortResult<StockLevels> {
-        stock::read(&self.session, &self.rules, &by_article(codes))
+        self.by_road(
+            &|| stock::read(&self.session, &self.rules, &by_article(codes)),
+            &|sql| sql.read(&self.rules, codes),
+        )
     }
 
     fn read_all(&self, progress: &dyn Fn(u64)) -> PortResult<StockLevels> {
-        stock::read_all(&self.session, &self.rules, progress)
+        self.by_road(
+            &|| stock::read_all(&self.session, &self.rules, progress),
+            &|sql| sql.read_all(&self.rules, progress),
+        )
     }
 }
 

@@ -139,6 +139,15 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["adapters::vtex", "adapters::dragonfish", "adapters::http"],
     ),
     (
+        "adapters/odbc",
+        &[
+            "adapters::vtex",
+            "adapters::dragonfish",
+            "adapters::mail",
+            "crate::config",
+        ],
+    ),
+    (
         "sandbox",
         &[
             "crate::store",
@@ -259,15 +268,24 @@ fn files_stay_small() {
 
 #[test]
 fn every_statement_of_the_store_is_used() {
+    every_statement_is_used("store", "store");
+}
+
+#[test]
+fn every_statement_for_dragonfish_is_used() {
+    every_statement_is_used("adapters/dragonfish", "dragonfish");
+}
+
+fn every_statement_is_used(room: &str, folder: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let code: String = rust_files("store")
+    let code: String = rust_files(room)
         .iter()
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
-    for entry in fs::read_dir(root.join("sql/store")).unwrap() {
+    for entry in fs::read_dir(root.join("sql").join(folder)).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(
-            code.contains(&format!("sql/store/{name}")),
+            code.contains(&format!("sql/{folder}/{name}")),
             "{name} is not used"
         );
     }

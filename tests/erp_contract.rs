@@ -25,7 +25,7 @@ use stockbridge::adapters::dragonfish::{Dragonfish, Setup};
 use stockbridge::adapters::http::calls::Env;
 use stockbridge::config::sections::ErpConfig;
 use stockbridge::domain::ids::{BaseCode, ErpCode};
-use stockbridge::domain::ports::{PortError, PortResult, StockSource};
+use stockbridge::domain::ports::{CheckOutcome, Checks, PortError, PortResult, StockSource};
 use stockbridge::domain::qty::Qty;
 use stockbridge::domain::stock::{StockLevels, VariantLevels};
 
@@ -283,6 +283,24 @@ fn a_base_that_is_offline_or_not_there_is_missing_and_proves_no_absence() {
             known(&[("WOO", "-2")])
         );
         assert!(!levels.variants.contains_key(&code("NOBODY-N01-1")));
+    }
+}
+
+#[test]
+fn doctor_tells_a_base_that_is_offline_and_a_login_that_can_write() {
+    for driver in drivers() {
+        let rig = Rig::start();
+        let erp = config("http://127.0.0.1:9/api", "sql", &driver, rig.relay);
+        let checks = on(&erp, &["WOO", "CENTRO", "NORTE"], PASSWORD, |dragonfish| {
+            dragonfish.checks()
+        });
+        let of_sql = checks.iter().filter(|check| check.name == "erp.sql");
+        let outcomes: Vec<_> = of_sql.map(|check| check.outcome).collect();
+        assert_eq!(
+            outcomes,
+            [CheckOutcome::Warn, CheckOutcome::Ok, CheckOutcome::Fail],
+            "{driver}: {checks:?}"
+        );
     }
 }
 

@@ -313,6 +313,9 @@ pub fn full_example() -> String {
     let name = |c: char| c.is_ascii_lowercase() || c == '_';
     let switched = |line: &str| {
         let rest = line.strip_prefix('#')?;
+        if rest.starts_with('[') {
+            return Some(rest.to_owned());
+        }
         let (key, _) = rest.split_once(" = ")?;
         (!key.is_empty() && key.chars().all(name)).then(|| rest.to_owned())
     };

@@ -32,6 +32,9 @@ impl Checks for Dragonfish<'_> {
                 ));
             }
         }
+        if let Some(sql) = &self.sql {
+            checks.extend(sql.checks(&self.rules.bases));
+        }
         checks.push(invoice_question());
         checks
     }

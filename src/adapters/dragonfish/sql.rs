@@ -13,7 +13,7 @@ use crate::adapters::odbc::fault::{Fault, Kind};
 use crate::adapters::odbc::link::{Limits, Link, Query, Rows};
 use crate::config::sections::UnlistedBase;
 use crate::domain::ids::{BaseCode, ErpCode};
-use crate::domain::ports::{PortError, PortResult};
+use crate::domain::ports::{Check, CheckOutcome, PortError, PortResult};
 use crate::domain::qty::Qty;
 use crate::domain::stock::{StockLevels, VariantLevels};
 
@@ -25,6 +25,7 @@ const PREFIX: &str = "DRAGONFISH_";
 const WIDTHS: [usize; 4] = [15, 6, 5, 24];
 
 const BASES: &str = include_str!("../../../sql/dragonfish/bases.sql");
+const CAN_WRITE: &str = include_str!("../../../sql/dragonfish/can_write.sql");
 const STOCK_MANY: &str = include_str!("../../../sql/dragonfish/stock_many.sql");
 const STOCK_ALL: &str = include_str!("../../../sql/dragonfish/stock_all.sql");
 
@@ -139,6 +140,51 @@ impl Sql {
         }
         levels.missing = table.missing;
         Ok(levels)
+    }
+
+    /// Asks each base that counts whether it can be read, and whether the login could write there, which it should not.
+    pub(super) fn checks(&self, bases: &[BaseCode]) -> Vec<Check> {
+        let name = "erp.sql";
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(err) = self.learn_bases(&mut state) {
+            return vec![Check::new(name, CheckOutcome::Fail, err.to_string())];
+        }
+        let query = Query {
+            text: CAN_WRITE.into(),
+            values: Vec::new(),
+            widths: vec![11],
+        };
+        let check = |base: &BaseCode| {
+            let mut writes = None;
+            let asked = self.ask(
+                &mut state,
+                base,
+                std::slice::from_ref(&query),
+                &mut |rows| {
+                    writes = rows.cell(0, 0).map(|cell| cell != "0");
+                },
+            );
+            match (asked, writes) {
+                (Err(fault), _) => {
+                    Check::new(name, CheckOutcome::Fail, format!("base {base}: {fault}"))
+                }
+                (Ok(()), Some(false)) => {
+                    Check::new(name, CheckOutcome::Ok, format!("base {base} can be read"))
+                }
+                (Ok(()), Some(true)) => Check::new(
+                    name,
+                    CheckOutcome::Warn,
+                    format!("the login can write to base {base}"),
+                )
+                .hint("give it db_datareader and nothing else"),
+                (Ok(()), None) => Check::new(
+                    name,
+                    CheckOutcome::Fail,
+                    format!("base {base} has no ZooLogic.COMB for this login"),
+                ),
+            }
+        };
+        bases.iter().map(check).collect()
     }
 
     /// Reads the same statements in one base after another, the virtual depot first.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::config::load::ConfigError;
 use crate::config::sections::{
-    Config, DragonfishConfig, ErpConfig, MailAuth, MailSecurity, MailTransport, StockRoad,
-    VirtualDepot, WarehouseConfig,
+    Config, DragonfishConfig, ErpConfig, MailAuth, MailSecurity, MailTransport, StockField,
+    StockRoad, VirtualDepot, WarehouseConfig,
 };
 use crate::config::span::Span;
 use crate::domain::ids::BaseCode;
@@ -170,6 +170,15 @@ impl Check {
             }
             return;
         };
+        if dragonfish.stock_source != StockRoad::Api
+            && dragonfish.stock_field == StockField::Available
+        {
+            self.fail(
+                "erp.dragonfish.stock_field",
+                "SQL reads what lies there; two roads must not give two figures",
+                "set stock_field = \"stock\", or stock_source = \"api\"",
+            );
+        }
         if sql.server.is_empty() == sql.connection_string.is_none() {
             self.fail(
                 "erp.dragonfish.sql.server",

@@ -213,6 +213,7 @@ fn dragonfish() -> &'static Dragonfish<'static> {
             counted: ["NORTE", "WOO", "CENTRO"].map(base).to_vec(),
             movement_limit: Duration::from_millis(400),
             token: TOKEN.into(),
+            sql_password: None,
             env: env(),
             locks: &WORLD,
         })

@@ -113,7 +113,7 @@ impl Target {
             self.put(&mut text, "Encrypt", yes_no(self.encrypt))?;
             let trust = yes_no(self.trust_certificate);
             self.put(&mut text, "TrustServerCertificate", trust)?;
-            // What is only read says so; a server with read-only copies may then use one.
+            // For the server's list of connections. Never a read-only copy: it lags behind what was just booked.
             self.put(&mut text, "APP", "stockbridge")?;
         }
         match &self.login {

@@ -13,6 +13,9 @@ use stockbridge::domain::ids::OrderId;
 use stockbridge::exit::Exit;
 use stockbridge::sandbox::faults::{Fault, When};
 
+/// Shops that are open at once.
+const AT_ONCE: usize = 4;
+
 /// One order booked, one canceled after it, one changed.
 fn play(shop: &Shop, fault: impl Fn(&Shop)) -> [OrderId; 2] {
     // The first order makes the listing believable: from now on a canary can be found.
@@ -53,23 +56,26 @@ fn every_call_fails_once_and_the_next_runs_finish_the_job() {
     let calls = clean.sandbox.faults.calls();
     finish(&clean, &orders, "clean");
     assert!(calls.len() > 20, "the scenario makes {} calls", calls.len());
-    for (at, call) in calls.iter().enumerate() {
-        let number = u64::try_from(at).unwrap() + 1;
-        for when in [When::Before, When::After] {
-            let shop = Shop::open(3);
-            let orders = play(&shop, |shop| {
-                shop.sandbox.faults.at_call(number, when, Fault::Reset)
+    let jobs: Vec<_> = (1_u64..)
+        .zip(&calls)
+        .flat_map(|(number, call)| [(number, call, When::Before), (number, call, When::After)])
+        .collect();
+    // Shops know nothing of each other, and most of their time is waiting.
+    std::thread::scope(|scope| {
+        for some in jobs.chunks(jobs.len().div_ceil(AT_ONCE)) {
+            scope.spawn(move || {
+                for (number, call, when) in some {
+                    let shop = Shop::open(3);
+                    let orders = play(&shop, |shop| {
+                        shop.sandbox.faults.at_call(*number, *when, Fault::Reset)
+                    });
+                    let (system, operation) = (call.system, call.operation);
+                    let what = format!("call {number} ({system} {operation}) lost {when:?}");
+                    finish(&shop, &orders, &what);
+                }
             });
-            finish(
-                &shop,
-                &orders,
-                &format!(
-                    "call {number} ({} {}) lost {when:?}",
-                    call.system, call.operation
-                ),
-            );
         }
-    }
+    });
 }
 
 #[test]

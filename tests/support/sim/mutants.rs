@@ -72,6 +72,9 @@ mutants! {
     RandomKey = "random-key", "every attempt of a movement bears a new key";
     OrdersBefore = "orders-before", "open orders are read before the reading of the ERP begins, not after";
     ReadOnce = "read-once", "an order is read once a run, whatever is told of it later";
+    Blind = "blind", "the ERP cannot be searched at all";
+    OrphanAtOnce = "orphan-at-once", "a claim is taken for orphaned while its owner may be alive";
+    PlannedForgotten = "planned-forgotten", "a return that is only planned does not keep its units in the sum";
     LinesForgotten = "lines-forgotten", "a canceled order is left out of the sums although its goods are booked";
 }
 
@@ -93,6 +96,13 @@ impl Mutant {
             Self::InflightCleared => {
                 Some("an old write that lands late is found when the numbers are read back")
             }
+            Self::Blind => Some("the first booking is made once, and every doubt goes to a person"),
+            Self::OrphanAtOnce => Some(
+                "the owner's word is compared with the state, and an absence is not believed before its call is dead",
+            ),
+            Self::PlannedForgotten => Some(
+                "it errs towards fewer, until the return is booked and the number pushed again",
+            ),
             _ => None,
         }
     }
@@ -107,6 +117,7 @@ impl Mutant {
         let protocol = &mut settings.protocol;
         match self {
             Self::NoSettle => protocol.movement_settle = 0,
+            Self::Blind => settings.searchable = false,
             Self::NoSendBy => protocol.gap = 3_600_000,
             Self::KeyForgotten => settings.gc.settled_after = 0,
             _ => {}
@@ -140,6 +151,7 @@ impl Mutant {
                 | Self::JoinsLate
                 | Self::NoHold
                 | Self::InflightCleared
+                | Self::PlannedForgotten
                 | Self::LinesForgotten
         )
     }
@@ -149,6 +161,9 @@ impl Mutant {
         match self {
             Self::OrphanRescued => Some(
                 "UPDATE attempts SET state = 'PLANNED' WHERE state = 'SENDING' AND kind = 'movement'",
+            ),
+            Self::OrphanAtOnce => Some(
+                "UPDATE attempts SET state = 'UNKNOWN' WHERE state = 'SENDING' AND kind = 'movement'",
             ),
             Self::KeyForgotten => Some(
                 "DROP TRIGGER IF EXISTS attempts_kept;
@@ -205,6 +220,7 @@ impl Mutant {
                 "hold_until = :hold_until, hold_boot = :hold_boot,\n    known_until",
                 "hold_until = 0 * :hold_until, hold_boot = :hold_boot,\n    known_until",
             ),
+            Self::PlannedForgotten => swap("0) AS in_planned", "0) * 0 AS in_planned"),
             Self::InflightCleared => swap(
                 "\n    uncertain_until = :uncertain_until, boot_id",
                 "\n    uncertain_until = 0 * :uncertain_until, boot_id",

@@ -87,6 +87,10 @@ fn one(program: &Path, disk: &Disk, seed: u64, effects: &mut usize) -> Vec<Strin
     let changes = format!("[store]\npath = \"{}\"", state.display());
     let mut field = Field::open_with(program, seed, &changes);
     field.state = state;
+    // From now on a canary can be found: until a base has booked anything, a doubt about its first movement waits for a
+    // person.
+    field.orders.push(field.shop.sell(2, 1));
+    field.shop.cycles(3);
     let witness = disk.at.join("never-synced");
     let after = Duration::from_millis(field.chance.u64(50..1_500));
     std::thread::scope(|scope| {

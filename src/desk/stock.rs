@@ -40,7 +40,9 @@ pub fn stock(
 ) -> Result<StockView, PortError> {
     let levels = source.read(std::slice::from_ref(code))?;
     let (bases, note) = match levels.variants.get(code) {
-        Some(VariantLevels::Known(bases)) => (bases.clone(), None),
+        Some(known @ (VariantLevels::Known(_) | VariantLevels::Packed(_))) => {
+            (known.by_base(code).unwrap_or_default(), None)
+        }
         Some(VariantLevels::Absent) | None => (
             BTreeMap::new(),
             Some("the ERP does not know this variant".into()),

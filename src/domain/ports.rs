@@ -11,6 +11,7 @@ use crate::domain::ids::{BaseCode, ErpCode, OrderId, Seq, SkuId, SkuRef, Warehou
 use crate::domain::movement::{ErpDay, FoundMovement, Movement};
 use crate::domain::notice::Notice;
 use crate::domain::order::{FeedEvent, OrderDocument};
+use crate::domain::qty::Qty;
 use crate::domain::stock::StockLevels;
 use crate::domain::time::{BootId, BootTime, Moment};
 
@@ -240,6 +241,38 @@ pub trait StockSource: Sync {
     fn read(&self, codes: &[ErpCode]) -> PortResult<StockLevels>;
     /// Reads the stock of every variant in the bases that count. `progress` is told how many rows were read so far.
     fn read_all(&self, progress: &dyn Fn(u64)) -> PortResult<StockLevels>;
+    /// Tells whose stock may have changed since a watermark of this source's own; `None` when it cannot tell. Without a
+    /// watermark it names no code and says where to go on from.
+    fn changed_since(&self, watermark: Option<i64>) -> PortResult<Option<Changes>> {
+        let _ = watermark;
+        Ok(None)
+    }
+}
+
+/// What changed at a source of stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The variants whose stock may have changed.
+    pub codes: Vec<ErpCode>,
+    /// The next watermark: milliseconds of the source's own clock, whatever its zone, with its overlap taken off.
+    pub watermark: i64,
+}
+
+/// An order as an ERP holds it that takes the storefront's orders by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOrder {
+    /// The number people know it by in the ERP.
+    pub number: String,
+    /// Whether the ERP reserves for it, or has already shipped it; false while it is only pending there.
+    pub reserved: bool,
+    /// Base units per product (the code that [`crate::domain::stock::PackedLevel::product`] names) and base.
+    pub lines: Vec<(ErpCode, BaseCode, Qty)>,
+}
+
+/// An ERP into which somebody else brings the storefront's orders, and which reserves stock for them.
+pub trait OrderBook: Sync {
+    /// Returns what the ERP holds of these orders; one that it does not hold, or holds as canceled, is not in the answer.
+    fn held(&self, orders: &[OrderId]) -> PortResult<BTreeMap<OrderId, HeldOrder>>;
 }
 
 /// The result of a search among the ERP's movements.

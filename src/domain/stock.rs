@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{BaseCode, ErpCode, OrderId};
+use crate::domain::packaging::{self, Packaging};
 use crate::domain::qty::Qty;
 use crate::domain::time::Moment;
 
@@ -136,10 +137,52 @@ pub struct StockLevels {
 pub enum VariantLevels {
     /// The ERP knows the variant: its stock per base. A base that is not listed is missing, never zero.
     Known(BTreeMap<BaseCode, Qty>),
+    /// A packaging of a product whose packagings share one stock, per base. A base that is not listed is missing.
+    Packed(BTreeMap<BaseCode, PackedLevel>),
     /// A complete answer did not mention the variant: unknown to the ERP, which is not the same as zero.
     Absent,
     /// The answer about this variant contradicted itself or could not be read, with the reason.
     Unreadable(String),
+}
+
+impl VariantLevels {
+    /// Returns how many whole or broken units of this variant each base holds; `None` when the ERP did not tell.
+    ///
+    /// Of a packaging: how many packs the product's whole stock would make, as a person who fetches one sees it.
+    pub fn by_base(&self, code: &ErpCode) -> Option<BTreeMap<BaseCode, Qty>> {
+        match self {
+            Self::Known(bases) => Some(bases.clone()),
+            Self::Packed(bases) => {
+                let packs = |level: &PackedLevel| Some(Qty::whole(level.packs(code)?));
+                let mut found = BTreeMap::new();
+                for (base, level) in bases {
+                    found.insert(base.clone(), packs(level)?);
+                }
+                Some(found)
+            }
+            Self::Absent | Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// The stock of a product in one base, as one of its packagings sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedLevel {
+    /// The ERP's code of the product.
+    pub product: ErpCode,
+    /// Its stock there in base units, never clamped.
+    pub stock: Qty,
+    /// Every packaging it is sold in there, its main one first; factors are above zero.
+    pub packagings: Vec<Packaging>,
+    /// Sold without regard to stock.
+    pub unlimited: bool,
+}
+
+impl PackedLevel {
+    fn packs(&self, code: &ErpCode) -> Option<i64> {
+        let own = self.packagings.iter().find(|p| p.code == *code)?;
+        Some(packaging::packs(self.stock, own.factor))
+    }
 }
 
 /// One stock reading with the instant it began: what was booked later is not in it.

@@ -55,6 +55,11 @@ pub fn figure(
     };
     let (levels, vanished) = match reading.levels.variants.get(code) {
         Some(VariantLevels::Known(levels)) => (levels.clone(), false),
+        // Packagings have their own rule; until it stands here, nothing is said.
+        Some(VariantLevels::Packed(_)) => {
+            let reason = "its packagings share one stock".to_owned();
+            return Ok(Figure::Held(reason, false));
+        }
         Some(VariantLevels::Unreadable(reason)) => return Ok(Figure::Held(reason.clone(), false)),
         Some(VariantLevels::Absent) | None => {
             if let Some(base) = unread() {

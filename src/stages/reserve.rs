@@ -9,7 +9,6 @@ use crate::domain::movement::{Direction, Movement, MovementKey};
 use crate::domain::notice::{NoticeBody, NoticeItem, NoticeKind, Pick};
 use crate::domain::order::OrderStage;
 use crate::domain::qty::Qty;
-use crate::domain::stock::VariantLevels;
 use crate::stages::adopt::{Adoption, adopt};
 use crate::stages::context::{BATCH, Context, Pace};
 use crate::stages::report::{Report, StageResult};
@@ -274,13 +273,8 @@ fn read_stock(
         match report.called(ctx.stock.read(&group))? {
             Ok(read) => {
                 for code in group {
-                    let bases = match read.variants.get(&code) {
-                        Some(VariantLevels::Known(bases)) => bases.clone(),
-                        Some(VariantLevels::Absent | VariantLevels::Unreadable(_)) | None => {
-                            BTreeMap::new()
-                        }
-                    };
-                    levels.insert(code, bases);
+                    let bases = read.variants.get(&code).and_then(|v| v.by_base(&code));
+                    levels.insert(code, bases.unwrap_or_default());
                 }
             }
             Err(err) => return Ok(Err(err.to_string())),

@@ -35,6 +35,8 @@ const STEPS: &[(&str, &str)] = &[
     (include_str!("../sql/migrations/0004_counter_owner.sql"), "UPDATE counter SET seq = 9;"),
     (include_str!("../sql/migrations/0005_channels.sql"),
     "UPDATE outbox SET channel = 'shop', base = 'CENTRO';"),
+    (include_str!("../sql/migrations/0006_products.sql"),
+    "INSERT INTO skus (sku, read_at, product) VALUES ('7', 1, '100');"),
 ];
 
 fn options(path: &Path) -> OpenOptions {

@@ -199,6 +199,7 @@ impl World {
             .collect();
         let base = BaseCode::parse("A").unwrap();
         QuantityTerms {
+            packs: None,
             read_at: Moment(read.t),
             road: "model".into(),
             bases: BTreeMap::from([(base, Qty::whole(read.shelf))]),

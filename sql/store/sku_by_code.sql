@@ -1,1 +1,1 @@
-SELECT sku, reference, override, erp_code, problem, name, kit, read_at FROM skus WHERE erp_code = :erp_code
+SELECT sku, reference, override, erp_code, problem, name, kit, read_at, product FROM skus WHERE erp_code = :erp_code

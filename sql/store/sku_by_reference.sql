@@ -1,1 +1,1 @@
-SELECT sku, reference, override, erp_code, problem, name, kit, read_at FROM skus WHERE coalesce(override, reference) = :reference COLLATE NOCASE ORDER BY sku LIMIT 1
+SELECT sku, reference, override, erp_code, problem, name, kit, read_at, product FROM skus WHERE coalesce(override, reference) = :reference COLLATE NOCASE ORDER BY sku LIMIT 1

@@ -1,1 +1,1 @@
-SELECT sku, reference, override, erp_code, problem, name, kit, read_at FROM skus WHERE problem IS NOT NULL ORDER BY sku
+SELECT sku, reference, override, erp_code, problem, name, kit, read_at, product FROM skus WHERE problem IS NOT NULL ORDER BY sku

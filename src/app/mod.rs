@@ -263,6 +263,7 @@ fn in_context<T>(
             storefront: ports.storefront,
             stock: ports.stock,
             movements: ports.movements,
+            order_book: ports.order_book,
             notifier: ports.notifier,
             clock: &machine.clock,
             rng: &machine.rng,

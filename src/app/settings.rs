@@ -30,6 +30,7 @@ pub fn settings(config: &Config) -> Settings {
         start_handling: config.vtex.start_handling == StartHandling::AfterMove,
         handle_without_stock: config.vtex.handle_without_stock,
         searchable: erp.dragonfish.search == Search::Searchable,
+        order_deadline: 4 * 3_600_000,
         workers: config.vtex.workers,
         poll: poll(config),
         protocol: protocol(config),

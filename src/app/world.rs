@@ -15,7 +15,9 @@ use crate::app::{Failure, Wrap, settings};
 use crate::config::load::Loaded;
 use crate::config::secret::{SecretContext, SecretSource};
 use crate::domain::ids::Seq;
-use crate::domain::ports::{Clock, HighWater, MovementSink, Notifier, StockSource, Storefront};
+use crate::domain::ports::{
+    Clock, HighWater, MovementSink, Notifier, OrderBook, StockSource, Storefront,
+};
 use crate::domain::time::BootTime;
 use crate::exit::Exit;
 use crate::logging;
@@ -240,6 +242,8 @@ pub struct Ports<'a> {
     pub stock: &'a dyn StockSource,
     /// The ERP's movements.
     pub movements: &'a dyn MovementSink,
+    /// The ERP's own book of the storefront's orders, where it has one.
+    pub order_book: Option<&'a dyn OrderBook>,
     /// The way to people.
     pub notifier: &'a dyn Notifier,
 }
@@ -306,6 +310,7 @@ impl<'a> Doors<'a> {
                 storefront: &storefront,
                 stock,
                 movements: &movements,
+                order_book: None,
                 notifier: &notifier,
             });
         }
@@ -313,6 +318,7 @@ impl<'a> Doors<'a> {
             storefront,
             stock,
             movements,
+            order_book: None,
             notifier,
         })
     }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::domain::stock::QuantityTerms;
+use crate::domain::qty::Qty;
+use crate::domain::stock::{PackTerms, QuantityTerms, shown};
 use crate::store::skus::SkuRow;
 use crate::store::{Store, StoreResult};
 
@@ -77,7 +78,7 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let published = self
             .published
-            .map_or_else(|| "nothing yet".to_owned(), |n| n.to_string());
+            .map_or_else(|| "nothing yet".to_owned(), shown);
         let due = if self.due {
             ", to be looked at again"
         } else {
@@ -104,6 +105,9 @@ impl fmt::Display for Number {
         }
         for base in &terms.missing {
             writeln!(f, "  {:>8}  stock in {base}: could not be read", "?")?;
+        }
+        if let Some(packs) = &terms.packs {
+            return shared(f, terms, packs);
         }
         for order in &terms.orders {
             let (booked, taken) = (order.booked(), order.taken());
@@ -132,4 +136,46 @@ impl fmt::Display for Number {
             terms.desired()
         )
     }
+}
+
+/// The number of a packaging: what is free of the product, its share of that, and its own waiting orders.
+fn shared(f: &mut fmt::Formatter<'_>, terms: &QuantityTerms, packs: &PackTerms) -> fmt::Result {
+    let mut line = |figure: String, what: &str| writeln!(f, "  {figure:>8}  {what}");
+    for (order, units) in &packs.live {
+        line(
+            (-*units).to_string(),
+            &format!("order {order}, over all packagings"),
+        )?;
+        if let Some(held) = packs.held.get(order) {
+            let held = (*held).min(*units).to_string();
+            line(
+                format!("+{held}"),
+                &format!("order {order}: the ERP has reserved it already"),
+            )?;
+        }
+    }
+    let factors: Vec<_> = packs
+        .packagings
+        .iter()
+        .map(|p| p.factor.to_string())
+        .collect();
+    let free = format!("free units, divided among packs of {}", factors.join(", "));
+    line(packs.free(terms.stock()).to_string(), &free)?;
+    line(
+        packs.share(terms.stock()).to_string(),
+        &format!("packs of {} are its share", packs.code),
+    )?;
+    for order in terms
+        .orders
+        .iter()
+        .filter(|order| !order.acknowledged && order.present > 0)
+    {
+        let what = format!("order {}: the store subtracts it by itself", order.order);
+        line(format!("+{}", order.present), &what)?;
+    }
+    if !terms.safety.is_zero() {
+        line((-terms.safety).to_string(), "safety stock")?;
+    }
+    let published = format!("the number, published as {}", shown(terms.desired()));
+    line(Qty::to_string(&terms.quantity()), &published)
 }

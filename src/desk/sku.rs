@@ -123,6 +123,7 @@ pub fn import(
                 name: None,
                 kit: false,
                 read_at: Moment(0),
+                product: None,
             });
             row.overridden.clone_from(overridden);
             let code = row.effective().map(|reference| source.code(reference));

@@ -11,8 +11,7 @@ use crate::domain::ids::{BaseCode, ErpCode, OrderId, Seq, SkuId, SkuRef, Warehou
 use crate::domain::movement::{ErpDay, FoundMovement, Movement};
 use crate::domain::notice::Notice;
 use crate::domain::order::{FeedEvent, OrderDocument};
-use crate::domain::qty::Qty;
-use crate::domain::stock::StockLevels;
+use crate::domain::stock::{HeldOrder, StockLevels, UNLIMITED};
 use crate::domain::time::{BootId, BootTime, Moment};
 
 /// Why an outside call did not do what was asked; each variant is one decision of the caller.
@@ -162,6 +161,17 @@ pub struct StoreStock {
     pub unlimited: bool,
 }
 
+impl StoreStock {
+    /// Returns the number that stands there: the last quantity sent, or [`UNLIMITED`].
+    pub fn number(&self) -> i64 {
+        if self.unlimited {
+            UNLIMITED
+        } else {
+            self.total
+        }
+    }
+}
+
 /// A reservation as the storefront shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReservationState {
@@ -206,7 +216,7 @@ pub trait Storefront: Sync {
     fn reservation(&self, id: &str) -> PortResult<Option<ReservationState>>;
     /// Reads what the storefront holds for a SKU in every warehouse.
     fn stock(&self, sku: &SkuId) -> PortResult<Vec<StoreStock>>;
-    /// Sets the quantity of a SKU in a warehouse; `as_of` is the instant of the stock reading behind it, `None` asks
+    /// Sets the quantity of a SKU in a warehouse, [`UNLIMITED`] to sell without limit; `as_of` is the instant of the stock reading behind it, `None` asks
     /// the storefront to take the time of the request. A lock at the storefront is [`PortError::Transient`].
     fn set_quantity(
         &self,
@@ -256,17 +266,6 @@ pub struct Changes {
     pub codes: Vec<ErpCode>,
     /// The next watermark: milliseconds of the source's own clock, whatever its zone, with its overlap taken off.
     pub watermark: i64,
-}
-
-/// An order as an ERP holds it that takes the storefront's orders by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldOrder {
-    /// The number people know it by in the ERP.
-    pub number: String,
-    /// Whether the ERP reserves for it, or has already shipped it; false while it is only pending there.
-    pub reserved: bool,
-    /// Base units per product (the code that [`crate::domain::stock::PackedLevel::product`] names) and base.
-    pub lines: Vec<(ErpCode, BaseCode, Qty)>,
 }
 
 /// An ERP into which somebody else brings the storefront's orders, and which reserves stock for them.

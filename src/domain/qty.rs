@@ -70,6 +70,11 @@ impl Qty {
         self.0.is_integer()
     }
 
+    /// Returns so many times this quantity.
+    pub fn times(self, count: i64) -> Self {
+        Self(self.0.saturating_mul(Decimal::from(count)).normalize())
+    }
+
     /// Returns the decimal itself, for arithmetic that this type does not offer.
     pub fn decimal(self) -> Decimal {
         self.0

@@ -11,6 +11,15 @@
 //! the units of it that P already excludes. Sources: VTEX help centre, "How does reservation work" and "My inventory
 //! is negative".
 
+//! Packagings of one product share its stock. What is free of it, in base units, is
+//!
+//! ```text
+//! F = P + Σ b(o) − Σ n(o) over every live order of every packaging
+//! ```
+//!
+//! with P never clamped. Each packaging gets its share of F by [`crate::domain::packaging`], and its number is that share
+//! in whole packs and its own live units outside A, which the storefront subtracts by itself.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +80,60 @@ pub struct QuantityTerms {
     pub safety: Qty,
     /// True when the ERP did not know the variant at all (twice), and P is taken as zero.
     pub vanished: bool,
+    /// How the number follows when the stock is shared with other packagings; `bases` then holds base units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packs: Option<PackTerms>,
+}
+
+/// What stands for "sold without limit" where a number is published: one more than the largest that can be.
+pub const UNLIMITED: i64 = 1 << 31;
+
+/// Returns a published number as a person reads it.
+pub fn shown(number: i64) -> String {
+    if number == UNLIMITED {
+        return "without limit".to_owned();
+    }
+    number.to_string()
+}
+
+/// The terms that a packaging's number shares with the product's other packagings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackTerms {
+    /// The ERP's code of this packaging.
+    pub code: ErpCode,
+    /// Every packaging of the product, its main one first.
+    pub packagings: Vec<Packaging>,
+    /// Sold without regard to stock.
+    pub unlimited: bool,
+    /// Base units that the ERP held for each order before the reading began, whether it is known here or not.
+    pub held: BTreeMap<OrderId, Qty>,
+    /// Base units of each live order over all packagings: what it takes of the product.
+    pub live: BTreeMap<OrderId, Qty>,
+}
+
+impl PackTerms {
+    /// Returns the free base units of the product, which may be below zero.
+    ///
+    /// The ERP excludes no more of an order than the order has: what it holds beyond that counts as sold.
+    pub fn free(&self, stock: Qty) -> Qty {
+        let held = |order: &OrderId| self.held.get(order).copied().unwrap_or_default();
+        let owed = |(order, units): (&OrderId, &Qty)| *units - held(order).clamp(Qty::ZERO, *units);
+        stock - self.live.iter().map(owed).sum()
+    }
+
+    /// Returns this packaging's share of the free base units, in whole packs.
+    pub fn share(&self, stock: Qty) -> i64 {
+        let factors: Vec<_> = self.packagings.iter().map(|p| Some(p.factor)).collect();
+        let parts = packaging::partition(self.free(stock), &factors);
+        let own = |(packaging, share): (&Packaging, Option<Qty>)| {
+            (packaging.code == self.code).then_some((share?, packaging.factor))
+        };
+        self.packagings
+            .iter()
+            .zip(parts.shares)
+            .find_map(own)
+            .map_or(0, |(share, factor)| packaging::packs(share, factor))
+    }
 }
 
 impl QuantityTerms {
@@ -81,13 +144,29 @@ impl QuantityTerms {
 
     /// Returns Q, not yet rounded or clamped.
     pub fn quantity(&self) -> Qty {
+        if let Some(packs) = &self.packs {
+            let waiting = self.orders.iter().filter(|order| !order.acknowledged);
+            let waiting: i64 = waiting.map(|order| order.present).sum();
+            return Qty::whole(packs.share(self.stock()) + waiting) - self.safety;
+        }
         let booked: i64 = self.orders.iter().map(OrderTerm::booked).sum();
         let taken: i64 = self.orders.iter().map(OrderTerm::taken).sum();
         self.stock() + Qty::whole(booked) - Qty::whole(taken) - self.safety
     }
 
-    /// Returns the number to publish: whole units, at least 0, within the storefront's 31 bits.
+    /// Tells whether the storefront has promised more than there is, with what it reserves and the units of outgoing
+    /// movements whose outcome is open.
+    pub fn oversold(&self, reserved: i64, out_open: i64) -> bool {
+        let short = |packs: &PackTerms| packs.free(self.stock()).is_negative();
+        let free = self.quantity() + self.safety + Qty::whole(out_open);
+        self.packs.as_ref().is_some_and(short) || free < Qty::whole(reserved)
+    }
+
+    /// Returns the number to publish: whole units, at least 0, within the storefront's 31 bits, or [`UNLIMITED`].
     pub fn desired(&self) -> i64 {
+        if self.packs.as_ref().is_some_and(|packs| packs.unlimited) {
+            return UNLIMITED;
+        }
         self.quantity().floor_units().clamp(0, i64::from(i32::MAX))
     }
 
@@ -146,6 +225,14 @@ pub enum VariantLevels {
 }
 
 impl VariantLevels {
+    /// Returns the product whose stock a packaging shares.
+    pub fn product(&self) -> Option<&ErpCode> {
+        match self {
+            Self::Packed(bases) => bases.values().next().map(|level| &level.product),
+            Self::Known(_) | Self::Absent | Self::Unreadable(_) => None,
+        }
+    }
+
     /// Returns how many whole or broken units of this variant each base holds; `None` when the ERP did not tell.
     ///
     /// Of a packaging: how many packs the product's whole stock would make, as a person who fetches one sees it.
@@ -185,6 +272,17 @@ impl PackedLevel {
     }
 }
 
+/// An order as an ERP holds it that takes the storefront's orders by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOrder {
+    /// The number people know it by in the ERP.
+    pub number: String,
+    /// Whether the ERP reserves for it, or has already shipped it; false while it is only pending there.
+    pub reserved: bool,
+    /// Base units per product (the code that [`PackedLevel::product`] names) and base.
+    pub lines: Vec<(ErpCode, BaseCode, Qty)>,
+}
+
 /// One stock reading with the instant it began: what was booked later is not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
@@ -192,6 +290,8 @@ pub struct Reading {
     pub start_seq: crate::domain::ids::Seq,
     /// When the reading began, in the storefront's time, rounded down and a second early.
     pub t: Moment,
+    /// What the ERP held of the storefront's orders before the reading began; empty where it books none by itself.
+    pub held: BTreeMap<OrderId, HeldOrder>,
     /// What was read.
     pub levels: StockLevels,
 }
@@ -227,6 +327,7 @@ mod tests {
             orders,
             safety: Qty::ZERO,
             vanished: false,
+            packs: None,
         }
     }
 
@@ -275,5 +376,85 @@ mod tests {
         half.safety = Qty::whole(5);
         assert_eq!(half.desired(), 0);
         assert!(half.quantity().is_negative());
+    }
+
+    /// A product in packs of 1, 6 and 12, seen by its pack of 6.
+    fn six_pack(
+        stock: i64,
+        own: Vec<OrderTerm>,
+        held: &[(&str, i64)],
+        live: &[(&str, i64)],
+    ) -> QuantityTerms {
+        let code = |text: &str| ErpCode::parse(text).unwrap();
+        let packaging = |text: &str, factor: i64| Packaging {
+            code: code(text),
+            factor: Qty::whole(factor),
+        };
+        let units = |list: &[(&str, i64)]| {
+            let pair =
+                |(id, units): &(&str, i64)| (OrderId::parse(id).unwrap(), Qty::whole(*units));
+            list.iter().map(pair).collect::<BTreeMap<_, _>>()
+        };
+        let mut terms = terms(stock, own);
+        terms.packs = Some(PackTerms {
+            code: code("22-9"),
+            packagings: vec![
+                packaging("11-9", 1),
+                packaging("22-9", 6),
+                packaging("33-9", 12),
+            ],
+            unlimited: false,
+            held: units(held),
+            live: units(live),
+        });
+        terms
+    }
+
+    #[test]
+    fn a_packaging_gets_its_share_of_what_is_free_and_its_own_waiting_orders() {
+        // 100 free: 5 packs of each, the rest to the single unit.
+        assert_eq!(six_pack(100, vec![], &[], &[]).desired(), 5);
+        // Two packs of ours wait, the ERP has not reserved them: 88 free, 4 packs and our own 2.
+        let waiting = || vec![term(2, false, 0, 0, 0)];
+        assert_eq!(six_pack(100, waiting(), &[], &[("o-1", 12)]).desired(), 6);
+        // The ERP has reserved them: its 88 are what is free.
+        assert_eq!(
+            six_pack(88, waiting(), &[("o-1", 12)], &[("o-1", 12)]).desired(),
+            6
+        );
+        // In handling, the storefront no longer subtracts them by itself.
+        let taken = vec![term(2, true, 0, 0, 0)];
+        assert_eq!(
+            six_pack(88, taken, &[("o-1", 12)], &[("o-1", 12)]).desired(),
+            4
+        );
+        // An order of a sibling takes from the same stock.
+        assert_eq!(six_pack(100, vec![], &[], &[("o-2", 60)]).desired(), 2);
+    }
+
+    #[test]
+    fn what_the_erp_holds_beyond_the_order_is_sold() {
+        let terms = six_pack(40, vec![], &[("o-1", 60)], &[("o-1", 12)]);
+        assert_eq!(
+            terms.packs.as_ref().unwrap().free(terms.stock()),
+            Qty::whole(40)
+        );
+    }
+
+    #[test]
+    fn negative_stock_leaves_only_what_the_storefront_subtracts_itself() {
+        let terms = six_pack(-5, vec![term(2, false, 0, 0, 0)], &[], &[("o-1", 12)]);
+        assert_eq!(terms.desired(), 2);
+        assert!(terms.oversold(2, 0));
+        assert!(!six_pack(100, vec![], &[], &[]).oversold(5, 0));
+    }
+
+    #[test]
+    fn sold_without_regard_to_stock_is_no_number() {
+        let mut terms = six_pack(0, vec![], &[], &[]);
+        terms.packs.as_mut().unwrap().unlimited = true;
+        assert_eq!(terms.desired(), UNLIMITED);
+        assert_eq!(shown(terms.desired()), "without limit");
+        assert_eq!(shown(7), "7");
     }
 }

@@ -33,7 +33,9 @@ pub fn adopt(ctx: &Context<'_>, order: &OrderRow, report: &mut Report) -> StageR
     if known {
         return Ok(Adoption::Complete);
     }
-    if order.facts.before_cutover || !ctx.may_be_lost(&instance, order) {
+    // What an ERP with an order book holds is asked for before anything follows from it: nothing can be lost.
+    let asked = ctx.order_book.is_some();
+    if asked || order.facts.before_cutover || !ctx.may_be_lost(&instance, order) {
         ctx.store
             .write(|tx| tx.set_searched(&order.id, instance.generation))?;
         return Ok(Adoption::Complete);

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::domain::ids::{OrderId, Seq, SkuId};
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::ports::{
-    Clock, Held, HighWater, Locks, MovementSink, Notifier, Permit, Rng, StockSource, Storefront,
+    Clock, Held, HighWater, Locks, MovementSink, Notifier, OrderBook, Permit, Rng, StockSource,
+    Storefront,
 };
 use crate::domain::time::{BootTime, Moment};
 use crate::stages::report::{Halt, StageResult};
@@ -29,6 +30,8 @@ pub struct Context<'a> {
     pub stock: &'a dyn StockSource,
     /// The ERP as the place where movements are booked.
     pub movements: &'a dyn MovementSink,
+    /// The ERP as the place where somebody else brings the storefront's orders; then no movement is booked from here.
+    pub order_book: Option<&'a dyn OrderBook>,
     /// The way to people.
     pub notifier: &'a dyn Notifier,
     /// The clocks.

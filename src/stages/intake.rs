@@ -206,6 +206,7 @@ pub fn put_sku(
         name,
         kit: info.is_some_and(|i| i.kit),
         read_at: ctx.now,
+        product: None,
     };
     match map(ctx, &row, info) {
         Ok(code) => row.code = Some(code),

@@ -15,6 +15,7 @@ pub mod intake;
 pub mod listing;
 pub mod move_stock;
 pub mod notify;
+pub mod order_book;
 pub mod poll;
 pub mod publish;
 pub mod push_stock;

@@ -16,7 +16,7 @@ use crate::domain::time::BootTime;
 use crate::stages::context::{BATCH, Context, Pace};
 use crate::stages::listing::{Depth, SEARCHES_PER_CANARY, Verdict, search};
 use crate::stages::report::{Halt, Report, StageResult};
-use crate::stages::{handling, intake, reconcile};
+use crate::stages::{handling, intake, order_book, reconcile};
 use crate::store::attempts::Effect;
 use crate::store::orders::FoundBy;
 use crate::store::{StoreError, StoreResult, Tx};
@@ -28,8 +28,12 @@ const LONGEST_LOOK_MS: i64 = 15 * 60_000;
 pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
     let pace = Pace::new(ctx);
     adopt_orphans(ctx, report)?;
-    decide_unknown(ctx, &pace, report)?;
-    book_planned(ctx, &pace, report)?;
+    if let Some(book) = ctx.order_book {
+        order_book::look(ctx, book, &pace, report)?;
+    } else {
+        decide_unknown(ctx, &pace, report)?;
+        book_planned(ctx, &pace, report)?;
+    }
     handling::run(ctx, &pace, report)?;
     if ctx.settings.by_remito {
         look_for_remitos(ctx, &pace, report)?;
@@ -512,7 +516,7 @@ fn unknown(
 }
 
 /// T2, T6, T11: the movement stands in the ERP. Records it, and frees what waited for it.
-fn confirm(
+pub fn confirm(
     ctx: &Context<'_>,
     row: &str,
     effect: &Effect,

@@ -630,6 +630,7 @@ impl Poll<'_> {
                         name: None,
                         kit: false,
                         read_at: Moment(0),
+                        product: None,
                     })?;
                 }
             }

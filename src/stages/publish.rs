@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use crate::domain::ids::Seq;
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::ports::{Permit, PortError, PortResult, StoreStock, Storefront};
-use crate::domain::qty::Qty;
-use crate::domain::stock::QuantityTerms;
+use crate::domain::stock::{QuantityTerms, UNLIMITED, shown};
 use crate::domain::time::{BootTime, Moment};
 use crate::stages::context::{Context, in_parallel};
-use crate::stages::quantity::Item;
+use crate::stages::quantity::{Item, count_orders};
 use crate::stages::report::{Report, StageResult};
 use crate::stages::settings::duration;
 use crate::store::pushes::{Confirmation, Intent};
@@ -162,7 +161,7 @@ fn pass<'a>(
     Ok(again)
 }
 
-/// P2: what the storefront holds. A SKU sold without limit is a person's decision and is left alone.
+/// P2: what the storefront holds. A SKU sold without limit is a person's decision and is left alone, unless it was ours.
 fn sellable<'a>(
     ctx: &Context<'_>,
     candidate: Candidate<'a>,
@@ -178,7 +177,7 @@ fn sellable<'a>(
     };
     let row = &candidate.item.row;
     match held.iter().find(|stock| stock.warehouse == row.warehouse) {
-        Some(stock) if stock.unlimited => {
+        Some(stock) if stock.unlimited && !ours(&candidate) => {
             let note = "sold without limit in the storefront";
             let seq = candidate.start_seq;
             ctx.store
@@ -196,6 +195,12 @@ fn sellable<'a>(
             Ok(None)
         }
     }
+}
+
+/// Tells whether selling without limit is what the ERP says, or said when this program last wrote.
+fn ours(candidate: &Candidate<'_>) -> bool {
+    let row = &candidate.item.row;
+    [Some(candidate.desired), row.desired, row.published].contains(&Some(UNLIMITED))
 }
 
 /// P3: the terms once more under the lock, then the intent, durable before the call.
@@ -245,14 +250,7 @@ fn look_again<'a>(
     }
     if !candidate.bound {
         let row = &candidate.item.row;
-        let (orders, open) = tx.terms(
-            &row.sku,
-            &row.warehouse,
-            candidate.start_seq,
-            ctx.settings.by_remito,
-        )?;
-        candidate.terms.orders = orders;
-        candidate.out_open = open;
+        candidate.out_open = count_orders(ctx, tx, row, candidate.start_seq, &mut candidate.terms)?;
         candidate.desired = candidate.terms.desired();
     }
     Ok(candidate)
@@ -308,17 +306,17 @@ fn judge<'a>(
         )?;
         return Ok(None);
     };
-    if held.total != intent.desired {
-        mismatch(ctx, &candidate, held.total, report)?;
+    if held.number() != intent.desired {
+        mismatch(ctx, &candidate, held.number(), report)?;
         return Ok(None);
     }
-    let oversold = is_oversold(&candidate, held.reserved);
+    let oversold = !held.unlimited && candidate.terms.oversold(held.reserved, candidate.out_open);
     let over = intent.uncertain_until.0 == 0 || intent.uncertain_until < ctx.clock.boot();
     ctx.store.write(|tx| {
         tx.confirm_push(
             row,
             &Confirmation {
-                published: held.total,
+                published: held.number(),
                 ver: intent.ver,
                 pushed_t: candidate.as_of,
                 checked_t: candidate.terms.read_at,
@@ -340,12 +338,16 @@ fn judge<'a>(
     let label = candidate.item.sku.label();
     report.say(
         row.sku.as_str(),
-        format!("SKU {label} in {}: {} published", row.warehouse, held.total),
+        format!(
+            "SKU {label} in {}: {} published",
+            row.warehouse,
+            shown(held.number())
+        ),
     );
     let sells =
         |s: &StoreStock| s.warehouse != row.warehouse && (s.unlimited || s.total > s.reserved);
     // A negative available here would switch the SKU off where it can still be sold.
-    if may_repeat && !intent.bound && held.total < held.reserved && stock.iter().any(sells) {
+    if may_repeat && !intent.bound && held.number() < held.reserved && stock.iter().any(sells) {
         let desired = held.reserved;
         return Ok(Some(Candidate {
             desired,
@@ -364,14 +366,13 @@ fn mismatch(
 ) -> StageResult {
     let mut row = candidate.item.row.clone();
     row.mismatches += 1;
-    let reason = format!("{} was sent and {total} was read back", candidate.desired);
+    let (sent, read) = (shown(candidate.desired), shown(total));
+    let reason = format!("{sent} was sent and {read} was read back");
     ctx.store.write(|tx| {
         tx.hold_push(&row, &reason, ctx.next_try(row.failures))?;
         if row.mismatches >= MISMATCHES_TOLD {
-            let figures = BTreeMap::from([
-                ("sent".to_owned(), candidate.desired.to_string()),
-                ("read back".to_owned(), total.to_string()),
-            ]);
+            let figures =
+                BTreeMap::from([("sent".to_owned(), sent), ("read back".to_owned(), read)]);
             let body = NoticeBody {
                 sku: Some(row.sku.clone()),
                 figures,
@@ -388,12 +389,6 @@ fn mismatch(
     Ok(())
 }
 
-fn is_oversold(candidate: &Candidate<'_>, reserved: i64) -> bool {
-    let promised = Qty::whole(reserved);
-    let free = candidate.terms.quantity() + candidate.terms.safety + Qty::whole(candidate.out_open);
-    free < promised
-}
-
 fn tell(
     ctx: &Context<'_>,
     tx: &Tx<'_>,
@@ -405,7 +400,7 @@ fn tell(
     let label = candidate.item.sku.label();
     let figures = BTreeMap::from([
         ("stock".to_owned(), candidate.terms.stock().to_string()),
-        ("published".to_owned(), held.total.to_string()),
+        ("published".to_owned(), shown(held.number())),
         ("reserved".to_owned(), held.reserved.to_string()),
         ("warehouse".to_owned(), row.warehouse.to_string()),
     ]);

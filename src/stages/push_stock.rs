@@ -16,9 +16,12 @@ use crate::stages::context::{BATCH, Context, Pace, distinct, in_parallel};
 use crate::stages::publish::{Candidate, hold, push_chunk};
 use crate::stages::quantity::{Figure, Item, figure, items};
 use crate::stages::report::{Halt, Report, StageResult};
-use crate::stages::{intake, reconcile};
+use crate::stages::{intake, order_book, reconcile};
 use crate::store::orders::FoundBy;
 use crate::store::pushes::PushRow;
+
+/// The mark that holds how far the ERP's changes were read.
+const CHANGES: &str = "changes";
 
 /// Runs the stage.
 pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
@@ -78,6 +81,9 @@ impl<'a> Push<'a> {
         if self.ctx.ask.all {
             return self.everything(report);
         }
+        if self.ctx.ask.orders.is_empty() {
+            self.note_changes(report)?;
+        }
         let mut due = self.ctx.store.pushes_due(self.ctx.due(), BATCH)?;
         if !self.ctx.ask.orders.is_empty() {
             let mut wanted = BTreeSet::new();
@@ -99,6 +105,40 @@ impl<'a> Push<'a> {
         if age >= self.ctx.settings.push.full_every || age < 0 {
             self.everything(report)?;
         }
+        Ok(())
+    }
+
+    /// Makes due what changed at the ERP, where it can tell; its watermark moves on in the same transaction.
+    fn note_changes(&self, report: &mut Report) -> StageResult {
+        let before = self.ctx.store.mark(CHANGES)?;
+        let changes = match report.called(self.ctx.stock.changed_since(before))? {
+            Ok(Some(changes)) if before != Some(changes.watermark) || !changes.codes.is_empty() => {
+                changes
+            }
+            Ok(_) => return Ok(()),
+            Err(err) => {
+                report.wait(
+                    "push-stock",
+                    format!("what changed at the ERP cannot be read: {err}"),
+                );
+                return Ok(());
+            }
+        };
+        let mut changed = 0;
+        self.ctx.store.write(|tx| {
+            let (seq, t) = (tx.next_seq()?, self.ctx.store_time());
+            for code in &changes.codes {
+                let Some(row) = tx.sku_of_code(code)? else {
+                    continue;
+                };
+                for warehouse in &self.ctx.settings.warehouses {
+                    tx.push_due(&row.sku, &warehouse.id, seq, t, None)?;
+                }
+                changed += 1;
+            }
+            tx.set_mark(CHANGES, changes.watermark)
+        })?;
+        report.add("SKUs changed at the ERP", changed);
         Ok(())
     }
 
@@ -198,14 +238,20 @@ impl<'a> Push<'a> {
     ) -> StageResult<Option<Reading>> {
         let start_seq = self.ctx.store.write(|tx| tx.next_seq())?;
         let t = self.ctx.clock.now();
-        match report.called(read())? {
-            Ok(levels) => {
+        // What the ERP holds of our orders is asked before the stock: a later reservation only lowers what is read.
+        let read = match report.called(order_book::held_of(self.ctx, items)?)? {
+            Ok(held) => report.called(read())?.map(|levels| (held, levels)),
+            Err(err) => Err(err),
+        };
+        match read {
+            Ok((held, levels)) => {
                 for (base, reason) in &levels.missing {
                     log::warn!(base = base.as_str(); "base {base} could not be read: {reason}");
                 }
                 Ok(Some(Reading {
                     start_seq,
                     t,
+                    held,
                     levels,
                 }))
             }
@@ -229,6 +275,7 @@ impl<'a> Push<'a> {
     ) -> StageResult<bool> {
         let unread = self.refresh_orders(&items, report)?;
         let reading = &self.in_store_time(reading);
+        self.note_products(&items, reading)?;
         let (ready, unsure): (Vec<_>, Vec<_>) = items
             .into_iter()
             .partition(|item| !unread.contains(&item.row.sku));
@@ -316,6 +363,28 @@ impl<'a> Push<'a> {
             }
         }
         Ok(unread)
+    }
+
+    /// Remembers which SKUs share a product's stock. What was compared before that was known is compared again.
+    fn note_products(&self, items: &[Item<'_>], reading: &Reading) -> StageResult {
+        let news = |item: &Item<'_>| {
+            let levels = reading.levels.variants.get(item.sku.code.as_ref()?)?;
+            let product = levels.product()?;
+            (item.sku.product.as_ref() != Some(product))
+                .then(|| (item.row.clone(), product.clone()))
+        };
+        let news: Vec<_> = items.iter().filter_map(news).collect();
+        for chunk in news.chunks(1000) {
+            self.ctx.store.write(|tx| {
+                let (seq, t) = (tx.next_seq()?, self.ctx.store_time());
+                for (row, product) in chunk {
+                    tx.set_product(&row.sku, product)?;
+                    tx.push_due(&row.sku, &row.warehouse, seq, t, None)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Compares the right number with the published one; what is equal is noted, what differs is returned.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::ids::SkuId;
+use crate::domain::ids::{BaseCode, ErpCode, OrderId, Seq, SkuId};
 use crate::domain::qty::Qty;
-use crate::domain::stock::{NegativeShop, QuantityTerms, Reading, VariantLevels};
+use crate::domain::stock::{
+    HeldOrder, NegativeShop, PackTerms, PackedLevel, QuantityTerms, Reading, VariantLevels,
+};
 use crate::stages::context::Context;
 use crate::stages::settings::Warehouse;
 use crate::store::pushes::PushRow;
@@ -47,65 +49,142 @@ pub fn figure(
             false,
         ));
     };
-    let unread = || {
-        item.warehouse
-            .counted
-            .iter()
-            .find(|base| reading.levels.missing.contains_key(*base))
-    };
-    let (levels, vanished) = match reading.levels.variants.get(code) {
-        Some(VariantLevels::Known(levels)) => (levels.clone(), false),
-        // Packagings have their own rule; until it stands here, nothing is said.
-        Some(VariantLevels::Packed(_)) => {
-            let reason = "its packagings share one stock".to_owned();
-            return Ok(Figure::Held(reason, false));
-        }
+    let terms = match reading.levels.variants.get(code) {
+        Some(VariantLevels::Known(levels)) => of_bases(ctx, item, reading, levels),
+        Some(VariantLevels::Packed(levels)) => match of_packs(item, code, reading, levels) {
+            Ok(terms) => terms,
+            Err(reason) => return Ok(Figure::Held(reason, false)),
+        },
         Some(VariantLevels::Unreadable(reason)) => return Ok(Figure::Held(reason.clone(), false)),
         Some(VariantLevels::Absent) | None => {
-            if let Some(base) = unread() {
-                return Ok(Figure::Held(
-                    format!("base {base} could not be read"),
-                    false,
-                ));
+            let missing = &reading.levels.missing;
+            let unread = |base: &&BaseCode| missing.contains_key(*base);
+            if let Some(base) = item.warehouse.counted.iter().find(unread) {
+                let reason = format!("base {base} could not be read");
+                return Ok(Figure::Held(reason, false));
             }
             if item.row.absences == 0 {
                 return Ok(Figure::Held(format!("the ERP does not know {code}"), true));
             }
             // A second complete reading without it: it is gone, which is the same as none.
-            (BTreeMap::new(), true)
+            QuantityTerms {
+                vanished: true,
+                ..bare(item, reading)
+            }
         }
     };
-    let mut bases = BTreeMap::new();
-    let mut missing = Vec::new();
-    for base in &item.warehouse.counted {
-        match levels.get(base) {
-            Some(stock) => {
-                let is_shop = *base != ctx.settings.depot;
-                let floor = is_shop
-                    && ctx.settings.negative_shop == NegativeShop::Zero
-                    && stock.is_negative();
-                bases.insert(base.clone(), if floor { Qty::ZERO } else { *stock });
-            }
-            None if vanished => {}
-            None => missing.push(base.clone()),
-        }
-    }
-    let (orders, out_open) = store.terms(
-        &item.row.sku,
-        &item.row.warehouse,
-        reading.start_seq,
-        ctx.settings.by_remito,
-    )?;
-    let terms = QuantityTerms {
+    let mut terms = QuantityTerms {
+        safety: item.warehouse.safety + own_safety(ctx, &item.sku),
+        ..terms
+    };
+    let out_open = count_orders(ctx, store, &item.row, reading.start_seq, &mut terms)?;
+    Ok(Figure::Terms(Box::new(terms), out_open))
+}
+
+/// The terms before anything is in them.
+fn bare(item: &Item<'_>, reading: &Reading) -> QuantityTerms {
+    QuantityTerms {
         read_at: reading.t,
         road: reading.levels.road.clone(),
-        bases,
-        missing,
-        orders,
-        safety: item.warehouse.safety + own_safety(ctx, &item.sku),
-        vanished,
+        bases: BTreeMap::new(),
+        missing: Vec::new(),
+        orders: Vec::new(),
+        safety: item.warehouse.safety,
+        vanished: false,
+        packs: None,
+    }
+}
+
+/// The stock of a variant, base by base.
+fn of_bases(
+    ctx: &Context<'_>,
+    item: &Item<'_>,
+    reading: &Reading,
+    levels: &BTreeMap<BaseCode, Qty>,
+) -> QuantityTerms {
+    let mut terms = bare(item, reading);
+    for base in &item.warehouse.counted {
+        let Some(stock) = levels.get(base) else {
+            terms.missing.push(base.clone());
+            continue;
+        };
+        let is_shop = *base != ctx.settings.depot;
+        let floor =
+            is_shop && ctx.settings.negative_shop == NegativeShop::Zero && stock.is_negative();
+        terms
+            .bases
+            .insert(base.clone(), if floor { Qty::ZERO } else { *stock });
+    }
+    terms
+}
+
+/// The stock that a packaging shares; a warehouse of such an ERP offers one base.
+fn of_packs(
+    item: &Item<'_>,
+    code: &ErpCode,
+    reading: &Reading,
+    levels: &BTreeMap<BaseCode, PackedLevel>,
+) -> Result<QuantityTerms, String> {
+    let mut counted = item.warehouse.counted.iter();
+    let (Some(base), None) = (counted.next(), counted.next()) else {
+        return Err(
+            "the warehouse must offer exactly one base, since packagings share its stock".into(),
+        );
     };
-    Ok(Figure::Terms(Box::new(terms), out_open))
+    let level = levels
+        .get(base)
+        .ok_or_else(|| format!("no stock from {base}"))?;
+    let held = |(id, order): (&OrderId, &HeldOrder)| {
+        let here =
+            |(product, at, _): &&(ErpCode, BaseCode, Qty)| *product == level.product && at == base;
+        let units = order.lines.iter().filter(here).map(|(_, _, units)| *units);
+        let units: Qty = units.sum();
+        (order.reserved && !units.is_zero()).then(|| (id.clone(), units))
+    };
+    let packs = PackTerms {
+        code: code.clone(),
+        packagings: level.packagings.clone(),
+        unlimited: level.unlimited,
+        held: reading.held.iter().filter_map(held).collect(),
+        live: BTreeMap::new(),
+    };
+    Ok(QuantityTerms {
+        bases: BTreeMap::from([(base.clone(), level.stock)]),
+        packs: Some(packs),
+        ..bare(item, reading)
+    })
+}
+
+/// Fills in the orders with a part in a number, as the store knows them now; returns the units of outgoing movements
+/// whose outcome is open.
+pub fn count_orders(
+    ctx: &Context<'_>,
+    store: &Store,
+    row: &PushRow,
+    start_seq: Seq,
+    terms: &mut QuantityTerms,
+) -> StoreResult<i64> {
+    let by_remito = ctx.settings.by_remito;
+    let (orders, out_open) = store.terms(&row.sku, &row.warehouse, start_seq, by_remito)?;
+    terms.orders = orders;
+    let Some(packs) = &mut terms.packs else {
+        return Ok(out_open);
+    };
+    packs.live.clear();
+    for packaging in &packs.packagings {
+        let Some(sku) = store.sku_of_code(&packaging.code)? else {
+            continue;
+        };
+        let (orders, _) = store.terms(&sku.sku, &row.warehouse, start_seq, by_remito)?;
+        for order in orders.iter().filter(|order| order.present > 0) {
+            let units = packaging.factor.times(order.present);
+            let live = packs.live.entry(order.order.clone()).or_default();
+            *live = *live + units;
+        }
+    }
+    let live = &packs.live;
+    packs.held.retain(|order, _| live.contains_key(order));
+    Ok(out_open)
 }
 
 fn own_safety(ctx: &Context<'_>, sku: &SkuRow) -> Qty {

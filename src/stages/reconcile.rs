@@ -12,6 +12,7 @@ use crate::domain::movement::{
 };
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::ports::{Listing, Search};
+use crate::domain::stock::UNLIMITED;
 use crate::domain::time::Moment;
 use crate::stages::context::{BATCH, Context, distinct, in_parallel};
 use crate::stages::listing;
@@ -246,7 +247,8 @@ pub fn drifted(
     let total = |row: &PushRow| {
         let held = by_sku.get(&row.sku)?;
         let here = held.iter().find(|stock| stock.warehouse == row.warehouse)?;
-        Some(here.total).filter(|_| !here.unlimited)
+        let ours = !here.unlimited || row.published == Some(UNLIMITED);
+        Some(here.number()).filter(|_| ours)
     };
     Ok(rows.iter().map(total).collect())
 }

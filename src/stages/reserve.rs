@@ -294,7 +294,8 @@ fn plan(ctx: &Context<'_>, case: &Case<'_>, levels: &Levels, report: &mut Report
     let standing = case.booked(ctx, as_planned)?;
     let missing = difference(&wanted, &standing);
     let movements = movements(ctx, case, &missing);
-    for (movement, _) in &movements {
+    let ours = movements.iter().filter(|_| ctx.order_book.is_none());
+    for (movement, _) in ours {
         if let Err(reason) = ctx.movements.check(movement) {
             return park(ctx, order, &reason, report);
         }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub handle_without_stock: bool,
     /// Whether movements can be found again in the ERP.
     pub searchable: bool,
+    /// How long an order may be missing in an ERP into which somebody else brings it, before people are told.
+    pub order_deadline: i64,
     /// Concurrent calls to the storefront.
     pub workers: usize,
     /// How orders are found.

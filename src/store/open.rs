@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0003_request_budget.sql"),
     include_str!("../../sql/migrations/0004_counter_owner.sql"),
     include_str!("../../sql/migrations/0005_channels.sql"),
+    include_str!("../../sql/migrations/0006_products.sql"),
 ];
 
 /// Free pages are given back when asked.

@@ -263,6 +263,14 @@ impl Store {
         })
     }
 
+    /// Lists the live orders of a SKU and of those that share its stock.
+    pub fn orders_sharing(&self, sku: &SkuId) -> StoreResult<Vec<OrderId>> {
+        let sql = include_str!("../../sql/store/orders_sharing.sql");
+        self.many(sql, named_params! { ":sku": sku.as_str() }, |row| {
+            text_as(row, 0)
+        })
+    }
+
     /// Counts open orders per state, with the instant the oldest of each was first seen.
     pub fn order_states(&self) -> StoreResult<BTreeMap<OrderState, (u64, Moment)>> {
         let sql = include_str!("../../sql/store/order_states.sql");

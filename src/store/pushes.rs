@@ -206,6 +206,10 @@ impl Tx<'_> {
             named_params! { ":sku": sku.as_str(), ":warehouse": warehouse.as_str(), ":seq": seq.0, ":t": t.0,
                 ":ack_t": ack_t.map_or(0, |m| m.0) },
         )?;
+        self.run(
+            include_str!("../../sql/store/push_siblings_due.sql"),
+            named_params! { ":sku": sku.as_str(), ":warehouse": warehouse.as_str(), ":seq": seq.0, ":t": t.0 },
+        )?;
         Ok(())
     }
 

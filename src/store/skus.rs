@@ -28,6 +28,8 @@ pub struct SkuRow {
     pub kit: bool,
     /// When the catalogue was last asked.
     pub read_at: Moment,
+    /// The ERP's product whose stock it shares with other packagings, once that was read.
+    pub product: Option<ErpCode>,
 }
 
 impl SkuRow {
@@ -53,6 +55,7 @@ impl SkuRow {
             name: row.get(5)?,
             kit: row.get(6)?,
             read_at: Moment(row.get(7)?),
+            product: optional(8)?.map(|_| text_as(row, 8)).transpose()?,
         })
     }
 }
@@ -168,6 +171,14 @@ impl Tx<'_> {
                 ":kit": row.kit, ":read_at": row.read_at.0 },
         )?;
         Ok(row)
+    }
+
+    /// Records the product whose stock a SKU shares.
+    pub fn set_product(&self, sku: &SkuId, product: &ErpCode) -> StoreResult<()> {
+        let sql = include_str!("../../sql/store/sku_product.sql");
+        let params = named_params! { ":sku": sku.as_str(), ":product": product.as_str() };
+        self.run(sql, params)?;
+        Ok(())
     }
 
     /// Makes `reserve` look again at the open orders of a SKU whose mapping changed.

@@ -15,6 +15,7 @@ use crate::adapters::vtex::{Vtex, utc};
 use crate::config::sections::StockCall;
 use crate::domain::ids::{SkuId, WarehouseId};
 use crate::domain::ports::{LOCKED, Permit, PortError, PortResult, ReservationState, StoreStock};
+use crate::domain::stock::UNLIMITED;
 use crate::domain::time::Moment;
 
 const LOGISTICS: &str = "/api/logistics/pvt";
@@ -123,8 +124,11 @@ impl Vtex<'_> {
                 "the storefront takes no stock for a SKU id with a leading zero or over 31 bits",
             );
         }
-        if i32::try_from(quantity).is_err() || quantity < 0 {
+        if quantity != UNLIMITED && (i32::try_from(quantity).is_err() || quantity < 0) {
             return refuse("a quantity must be from 0 to 2147483647");
+        }
+        if quantity == UNLIMITED && self.config.stock_call == StockCall::Fulfillment {
+            return refuse("the fulfillment call cannot set a SKU to be sold without limit");
         }
         let (method, path, body) = self.quantity_call(sku, warehouse, quantity, as_of)?;
         let request = self.request(NAME, &about, method, &path, Some(&body))?;
@@ -146,13 +150,15 @@ impl Vtex<'_> {
             encode(sku.as_str()),
             encode(warehouse.as_str())
         );
+        let unlimited = quantity == UNLIMITED;
+        let quantity = if unlimited { 0 } else { quantity };
         Ok(match self.config.stock_call {
             StockCall::Patch => (
                 Method::PATCH,
                 format!("{record}/quantity"),
                 json!({
                     "quantity": quantity,
-                    "unlimitedQuantity": false,
+                    "unlimitedQuantity": unlimited,
                     "dateUtcOnBalanceSystem": utc(as_of),
                 }),
             ),
@@ -161,7 +167,7 @@ impl Vtex<'_> {
                 record,
                 json!({
                     "quantity": quantity,
-                    "unlimitedQuantity": false,
+                    "unlimitedQuantity": unlimited,
                     "leadTime": self.lead_time(sku, warehouse)?,
                     "dateUtcOnBalanceSystem": utc(as_of),
                 }),

@@ -81,6 +81,7 @@ pub fn settings() -> Settings {
         start_handling: true,
         handle_without_stock: false,
         searchable: true,
+        order_deadline: 4 * 3_600_000,
         workers: 1,
         poll: Poll {
             feed: true,

@@ -254,6 +254,7 @@ fn work(
         (&wrapped, &wrapped, &wrapped);
     let stop = AtomicBool::new(false);
     let ctx = Context {
+        order_book: None,
         store,
         storefront,
         stock,

@@ -1,0 +1,1 @@
+UPDATE skus SET product = :product WHERE sku = :sku

@@ -75,6 +75,7 @@ mutants! {
     Blind = "blind", "the ERP cannot be searched at all";
     OrphanAtOnce = "orphan-at-once", "a claim is taken for orphaned while its owner may be alive";
     PlannedForgotten = "planned-forgotten", "a return that is only planned does not keep its units in the sum";
+    InvoicedIsAcknowledged = "invoiced-is-acknowledged", "an invoiced order counts in A, whether its handling was ever requested or not";
     LinesForgotten = "lines-forgotten", "a canceled order is left out of the sums although its goods are booked";
 }
 
@@ -152,6 +153,7 @@ impl Mutant {
                 | Self::NoHold
                 | Self::InflightCleared
                 | Self::PlannedForgotten
+                | Self::InvoicedIsAcknowledged
                 | Self::LinesForgotten
         )
     }
@@ -215,6 +217,10 @@ impl Mutant {
             Self::JoinsLate => swap(
                 "o.acknowledged_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
                 "o.handling_seen_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
+            ),
+            Self::InvoicedIsAcknowledged => swap(
+                "o.acknowledged_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
+                "(o.acknowledged_at IS NOT NULL OR o.invoiced_at IS NOT NULL) AND o.canceled_at IS NULL AS acknowledged",
             ),
             Self::NoHold => swap(
                 "hold_until = :hold_until, hold_boot = :hold_boot,\n    known_until",

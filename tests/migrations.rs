@@ -35,6 +35,8 @@ const STEPS: &[(&str, &str)] = &[
     (include_str!("../sql/migrations/0004_counter_owner.sql"), "UPDATE counter SET seq = 9;"),
     (include_str!("../sql/migrations/0005_channels.sql"),
     "UPDATE outbox SET channel = 'shop', base = 'CENTRO';"),
+    (include_str!("../sql/migrations/0006_inbox.sql"),
+    "INSERT INTO inbox (order_id, heard_at, first_at) VALUES ('2-01', 1, 1);"),
 ];
 
 fn options(path: &Path) -> OpenOptions {

@@ -21,6 +21,7 @@ pub mod feed;
 pub mod findings;
 pub mod gate;
 pub mod gc;
+pub mod inbox;
 pub mod instance;
 pub mod orders;
 pub mod outbox;

@@ -18,6 +18,7 @@ pub mod watch;
 
 pub mod attempts;
 pub mod feed;
+pub mod figures;
 pub mod findings;
 pub mod gate;
 pub mod gc;

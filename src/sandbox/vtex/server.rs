@@ -67,9 +67,7 @@ impl VtexServer {
 }
 
 pub(super) fn lock(model: &Mutex<VtexModel>) -> MutexGuard<'_, VtexModel> {
-    model
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
+    model.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Desk {

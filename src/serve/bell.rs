@@ -1,7 +1,8 @@
 //! Wakes the stages when the hook has told of an order: one run at a time, and not more often than asked.
 //!
-//! The run itself is a function that the door is handed. It sleeps while the inbox is empty; orders that could not be read
-//! are tried again when their time has come, later each time.
+//! The run itself is a function that the door is handed. What it leaves behind is looked after: orders that could not be
+//! read are tried again, later each time, and numbers that must be sent once more (the storefront clears a reservation
+//! only by a number that was read after it) a few times, until cron would be as quick. Otherwise it sleeps.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -14,6 +15,11 @@ use crate::serve::desk::Desk;
 
 /// The longest wait after runs that left something in the inbox.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// The shortest wait after such runs.
+const LEAST: Duration = Duration::from_millis(500);
+/// So many runs follow one that left numbers to look at.
+const MOST_FOR_NUMBERS: u32 = 4;
 
 /// Runs the stages once and returns their exit code; must end soon after the flag was set.
 pub type Run = Box<dyn Fn(&AtomicBool) -> i64 + Send>;
@@ -72,7 +78,7 @@ impl Bell {
 
 fn answer(run: &Run, desk: &Desk, every: Duration, rung: &Receiver<()>, state: &State) {
     // What was told while nobody listened is looked after at once.
-    let mut wait = left_over(desk, 0, every);
+    let mut wait = left_over(desk, None, every);
     let mut in_vain = 0;
     loop {
         match wait {
@@ -97,7 +103,7 @@ fn answer(run: &Run, desk: &Desk, every: Duration, rung: &Receiver<()>, state: &
             return;
         }
         // Rung while it ran or rested: what was told then may have come too late for that run.
-        wait = left_over(desk, in_vain, every);
+        wait = left_over(desk, Some(in_vain), every);
         in_vain += 1;
     }
 }
@@ -118,16 +124,26 @@ fn rest(until: Instant, rung: &Receiver<()>, state: &State) -> bool {
     }
 }
 
-/// Returns how long to wait for what is still in the inbox; `None` when it is empty.
-fn left_over(desk: &Desk, in_vain: u32, every: Duration) -> Option<Duration> {
+/// Returns how long to wait for what is still to be done after so many runs in vain; `None` when nothing is.
+fn left_over(desk: &Desk, in_vain: Option<u32>, every: Duration) -> Option<Duration> {
+    let Some(in_vain) = in_vain else {
+        let told = desk.read_blocking(|store| Ok(store.inbox_depth()?.orders));
+        return (told != Ok(0)).then_some(Duration::ZERO);
+    };
     let longer = every.saturating_mul(1 << in_vain.min(16)).min(LONGEST);
-    match desk.read_blocking(|store| store.inbox_depth()) {
-        Ok(depth) if depth.orders == 0 => None,
-        // An order that was not tried yet is due at once.
-        Ok(depth) if in_vain == 0 && depth.next == Some(Moment(0)) => Some(Duration::ZERO),
-        Ok(_) => Some(longer.max(Duration::from_millis(100))),
+    match desk.read_blocking(|store| Ok((store.inbox_depth()?, store.pushes_due_count()?))) {
+        Ok((inbox, _)) if inbox.orders > 0 => {
+            // An order that was told of during the run was not tried yet.
+            let untried = in_vain == 0 && inbox.next == Some(Moment(0));
+            Some(if untried {
+                Duration::ZERO
+            } else {
+                longer.max(LEAST)
+            })
+        }
+        Ok((_, due)) => (due > 0 && in_vain < MOST_FOR_NUMBERS).then_some(longer.max(LEAST)),
         Err(err) => {
-            log::warn!("the inbox cannot be looked at: {err}");
+            log::warn!("what is left to do cannot be looked at: {err}");
             Some(LONGEST)
         }
     }

@@ -55,7 +55,7 @@ enum Ask {
 enum Job {
     Read(Question),
     /// Input that no order can be made of: text, reason.
-    Reject(String, String),
+    Reject(String, String, Reply),
     Close,
 }
 
@@ -110,20 +110,20 @@ impl Desk {
     pub async fn hint(&self, order: OrderId, patience: Duration) -> Result<(), DeskError> {
         let (reply, answer) = oneshot::channel();
         self.put(Ask::Hint(order, reply))?;
-        match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(_)) => Err(DeskError::Full),
-            Err(_) => Err(DeskError::Late),
-        }
+        answered(answer, patience).await
     }
 
-    /// Notes input that no order can be made of; not waited for.
-    pub fn reject(&self, text: &str, reason: &str) {
-        // A queue that is full has more important things to do.
-        let _ = self.put(Ask::Other(Job::Reject(
-            text.chars().take(100).collect(),
-            reason.into(),
-        )));
+    /// Notes input that no order can be made of.
+    pub async fn reject(
+        &self,
+        text: &str,
+        reason: &str,
+        patience: Duration,
+    ) -> Result<(), DeskError> {
+        let (reply, answer) = oneshot::channel();
+        let text = text.chars().take(100).collect();
+        self.put(Ask::Other(Job::Reject(text, reason.to_owned(), reply)))?;
+        answered(answer, patience).await
     }
 
     /// Asks the state file something.
@@ -135,14 +135,9 @@ impl Desk {
         let (reply, answer) = oneshot::channel();
         self.put(Ask::Other(Job::Read(Box::new(move |store| {
             // Whoever asked may have gone.
-            let _ = reply.send(question(store));
+            let _ = reply.send(question(store).map_err(failed));
         }))))?;
-        match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(err))) => Err(DeskError::Store(err.to_string())),
-            Ok(Err(_)) => Err(DeskError::Full),
-            Err(_) => Err(DeskError::Late),
-        }
+        answered(answer, patience).await
     }
 
     /// Asks the state file something, from a thread that may wait.
@@ -152,13 +147,9 @@ impl Desk {
     ) -> Result<T, DeskError> {
         let (reply, answer) = sync_channel(1);
         self.put(Ask::Other(Job::Read(Box::new(move |store| {
-            let _ = reply.send(question(store));
+            let _ = reply.send(question(store).map_err(failed));
         }))))?;
-        match answer.recv() {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(err)) => Err(DeskError::Store(err.to_string())),
-            Err(_) => Err(DeskError::Full),
-        }
+        answer.recv().unwrap_or(Err(DeskError::Full))
     }
 
     /// Returns when the state file was replaced by another.
@@ -183,6 +174,22 @@ impl Desk {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => DeskError::Full,
         })
     }
+}
+
+/// Waits for an answer of the thread.
+async fn answered<T>(
+    answer: oneshot::Receiver<Result<T, DeskError>>,
+    patience: Duration,
+) -> Result<T, DeskError> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(DeskError::Full),
+        Err(_) => Err(DeskError::Late),
+    }
+}
+
+fn failed(err: StoreError) -> DeskError {
+    DeskError::Store(err.to_string())
 }
 
 /// The open state file, and which file that is.
@@ -221,7 +228,6 @@ impl File {
 
     /// Commits hints together.
     fn commit(&mut self, orders: &[OrderId], clock: &dyn Clock) -> Result<(), DeskError> {
-        let failed = |err: StoreError| DeskError::Store(err.to_string());
         if self.since >= COUNT_EVERY {
             self.orders = self.store.inbox_depth().map_err(failed)?.orders;
             self.since = 0;
@@ -280,15 +286,13 @@ fn work(file: &mut File, asks: &Receiver<Ask>, clock: &dyn Clock) -> StoreResult
         for job in jobs.drain(..) {
             match job {
                 Job::Read(question) => question(&file.store),
-                Job::Reject(text, reason) => {
+                Job::Reject(text, reason, reply) => {
                     file.same()?;
                     let now = clock.now();
                     let written = file
                         .store
                         .write(|tx| tx.reject("hook", &text, &reason, now));
-                    if let Err(err) = written {
-                        log::warn!("refused input is not recorded: {err}");
-                    }
+                    let _ = reply.send(written.map_err(failed));
                 }
                 Job::Close => return Ok(()),
             }

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::domain::ids::OrderId;
+use crate::serve::desk::DeskError;
 use crate::serve::metrics::Heard;
 use crate::serve::{HookOptions, Shared};
 
@@ -54,7 +55,7 @@ pub(super) async fn told(
         Ok(Told::Order(order)) => take(&shared, order).await,
         Ok(Told::Trial) => (Heard::Trial, (StatusCode::OK, "ok\n")),
         Ok(Told::OtherAccount) => (Heard::OtherAccount, (StatusCode::OK, "not ours\n")),
-        Ok(Told::NoOrder) => (Heard::NoOrder, (StatusCode::OK, "no order\n")),
+        Ok(Told::NoOrder(text, why)) => note(&shared, &text, &why).await,
         Err((heard, status, text)) => (heard, (status, text)),
     };
     shared.counts.hook(heard, began.elapsed());
@@ -69,8 +70,8 @@ enum Told {
     Trial,
     /// Something about another account's order.
     OtherAccount,
-    /// Nothing that can be read as an order's id.
-    NoOrder,
+    /// A text that is no order's id, and why not.
+    NoOrder(String, String),
 }
 
 type Refusal = (Heard, StatusCode, &'static str);
@@ -83,7 +84,9 @@ async fn judge(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Told,
     let known = is_known(hook, headers);
     let bytes = read(shared, headers, body).await?;
     let malformed = (Heard::Malformed, StatusCode::BAD_REQUEST, "not an event\n");
-    let event = serde_json::from_slice::<WireEvent>(&bytes);
+    // What is skipped by the second reading may be nested without end; the first refuses that.
+    let event = serde_json::from_slice::<Value>(&bytes)
+        .and_then(|_| serde_json::from_slice::<WireEvent>(&bytes));
     if let Ok(event) = &event
         && event.trial.is_some()
     {
@@ -108,11 +111,7 @@ async fn judge(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Told,
     };
     match OrderId::parse(&text) {
         Ok(order) => Ok(Told::Order(order)),
-        // VTEX would only send it again: it is noted, as such an event of the feed is.
-        Err(err) => {
-            shared.desk.reject(&text, &err.to_string());
-            Ok(Told::NoOrder)
-        }
+        Err(err) => Ok(Told::NoOrder(text, err.to_string())),
     }
 }
 
@@ -126,12 +125,25 @@ async fn take(shared: &Shared, order: OrderId) -> (Heard, (StatusCode, &'static 
             }
             (Heard::Taken, (StatusCode::OK, "ok\n"))
         }
-        Err(err) => {
-            log::warn!("an event of the hook is not taken, and will come again: {err}");
-            let answer = (StatusCode::SERVICE_UNAVAILABLE, "try again\n");
-            (Heard::Busy, answer)
-        }
+        Err(err) => refuse(shared, &err),
     }
+}
+
+/// Notes what is no order's id, as such an event of the feed is noted: VTEX would only send it again.
+async fn note(shared: &Shared, text: &str, why: &str) -> (Heard, (StatusCode, &'static str)) {
+    let patience = shared.options.answer_timeout;
+    match shared.desk.reject(text, why, patience).await {
+        Ok(()) => (Heard::NoOrder, (StatusCode::OK, "no order\n")),
+        Err(err) => refuse(shared, &err),
+    }
+}
+
+fn refuse(shared: &Shared, err: &DeskError) -> (Heard, (StatusCode, &'static str)) {
+    if shared.counts.may_complain() {
+        log::warn!("events of the hook are not taken, and will come again: {err}");
+    }
+    let answer = (StatusCode::SERVICE_UNAVAILABLE, "try again\n");
+    (Heard::Busy, answer)
 }
 
 /// Compares the header with every accepted value, in a time that tells nothing about them.

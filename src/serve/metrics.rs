@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -80,7 +80,11 @@ pub(super) struct Counts {
     time_us: AtomicU64,
     /// What each source may still ask.
     pub budgets: Budgets,
+    complained: Mutex<Option<Instant>>,
 }
+
+/// A state file that refuses is told of in the log this often; every refusal is counted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 impl Counts {
     /// Counts a request of the hook.
@@ -106,6 +110,20 @@ impl Counts {
     /// Counts a request that was too much from its source.
     pub fn limited(&self) {
         self.limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells whether the log may be told of a refusal again.
+    pub fn may_complain(&self) -> bool {
+        let mut last = self
+            .complained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let may = last.is_none_or(|last| now.duration_since(last) >= COMPLAIN_EVERY);
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 
     fn count_of(&self, heard: Heard) -> u64 {

@@ -3,7 +3,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test that meets an unexpected error should stop there; a process is waited for in real time"
+    clippy::print_stdout,
+    reason = "a test that meets an unexpected error should stop there; a process is waited for in real time; some tell figures"
 )]
 
 #[path = "../support/certificates.rs"]

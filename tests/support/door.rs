@@ -47,8 +47,9 @@ pub fn configure(shop: &Shop, port: u16, serve: &str, hook: &str) {
     let text = fs::read_to_string(&file).unwrap();
     let text = text.split("[serve]").next().unwrap();
     let text = format!(
-        "{text}[serve]\nlisten = \"127.0.0.1:{port}\"\n{serve}\n[serve.hook]\n\
-         url = \"http://127.0.0.1:{port}/webhook/vtex\"\ntoken = {{ file = \"hook-token\" }}\n{hook}\n"
+        "{}\n[serve]\nlisten = \"127.0.0.1:{port}\"\n{serve}\n[serve.hook]\n\
+         url = \"http://127.0.0.1:{port}/webhook/vtex\"\ntoken = {{ file = \"hook-token\" }}\n{hook}\n",
+        text.trim_end()
     );
     fs::write(file, text).unwrap();
 }

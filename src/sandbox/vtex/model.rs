@@ -100,6 +100,8 @@ pub struct Shelf {
     pub lead_time: String,
     /// How often it was written.
     pub writes: u32,
+    /// When it was last written over the network.
+    pub written_at: Moment,
 }
 
 /// An event on the feed.

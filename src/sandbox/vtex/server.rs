@@ -478,6 +478,7 @@ fn set_stock(
     }
     if let Some(shelf) = model.shelves.get_mut(&(id, place)) {
         shelf.unlimited = body["unlimitedQuantity"].as_bool().unwrap_or(false);
+        shelf.written_at = now;
     }
     Reply::empty(status)
 }

@@ -8,6 +8,8 @@ pub mod sections;
 
 pub mod channels;
 
+pub mod serve;
+
 pub mod secret;
 
 pub mod load;

@@ -29,6 +29,9 @@ pub struct OrderView {
     pub snapshot: Vec<(String, String, String, String)>,
     /// The notices about it: kind, state, when written.
     pub notices: Vec<(String, String, String)>,
+    /// Sales documents of the ERP that bear its id; `None` when nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub papers: Option<Vec<String>>,
 }
 
 /// One line of an order.
@@ -139,6 +142,7 @@ pub fn order(store: &Store, id: &OrderId) -> StoreResult<Option<OrderView>> {
                 )
             })
             .collect(),
+        papers: None,
     }))
 }
 

@@ -198,12 +198,7 @@ fn status(cli: &Cli, store: &Store, machine: &Machine) -> Result<Exit, Failure> 
     Ok(exit)
 }
 
-fn show(
-    cli: &Cli,
-    loaded: &Loaded,
-    machine: &Machine,
-    args: &ShowArgs,
-) -> Result<Exit, Failure> {
+fn show(cli: &Cli, loaded: &Loaded, machine: &Machine, args: &ShowArgs) -> Result<Exit, Failure> {
     let id = &args.order;
     let mut view = desk::order::order(&open_store(loaded, machine)?, id)
         .map_err(store_failure)?

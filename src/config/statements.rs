@@ -20,9 +20,30 @@ pub const OR: &str = "/*or*/";
 
 /// Words that no reading needs and that write, run or open something else.
 const FORBIDDEN: [&str; 24] = [
-    "INTO", "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "CREATE", "ALTER", "DROP", "GRANT",
-    "REVOKE", "DENY", "EXEC", "EXECUTE", "CALL", "DECLARE", "SET", "USE", "BEGIN", "BACKUP",
-    "OPENROWSET", "OPENQUERY", "OPENDATASOURCE", "GO",
+    "INTO",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "TRUNCATE",
+    "CREATE",
+    "ALTER",
+    "DROP",
+    "GRANT",
+    "REVOKE",
+    "DENY",
+    "EXEC",
+    "EXECUTE",
+    "CALL",
+    "DECLARE",
+    "SET",
+    "USE",
+    "BEGIN",
+    "BACKUP",
+    "OPENROWSET",
+    "OPENQUERY",
+    "OPENDATASOURCE",
+    "GO",
 ];
 
 /// A statement that can be replaced.
@@ -256,9 +277,7 @@ fn one_select(words: &[Word]) -> Result<(), String> {
     }
     let joined = |at: usize| {
         let before = at.checked_sub(1).and_then(|at| words.get(at));
-        before.is_some_and(|w| {
-            matches!(w.text.as_str(), "UNION" | "ALL" | "EXCEPT" | "INTERSECT")
-        })
+        before.is_some_and(|w| matches!(w.text.as_str(), "UNION" | "ALL" | "EXCEPT" | "INTERSECT"))
     };
     let selects = words
         .iter()

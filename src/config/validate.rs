@@ -9,8 +9,8 @@ use crate::config::sections::{
     Config, DragonfishConfig, ErpConfig, MailAuth, MailSecurity, MailTransport, StockField,
     VirtualDepot, WarehouseConfig,
 };
-use crate::config::sql::StockRoad;
 use crate::config::span::Span;
+use crate::config::sql::StockRoad;
 use crate::domain::ids::BaseCode;
 use crate::domain::time::Moment;
 

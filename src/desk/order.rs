@@ -207,6 +207,18 @@ impl fmt::Display for OrderView {
         for (kind, state, at) in &self.notices {
             writeln!(f, "  {kind:<24}{state:<12}{at}")?;
         }
+        match &self.papers {
+            None => {}
+            Some(papers) if papers.is_empty() => {
+                writeln!(f, "No sales document of the ERP bears its id")?;
+            }
+            Some(papers) => {
+                writeln!(f, "Sales documents of the ERP that bear its id")?;
+                papers
+                    .iter()
+                    .try_for_each(|paper| writeln!(f, "  {paper}"))?;
+            }
+        }
         Ok(())
     }
 }

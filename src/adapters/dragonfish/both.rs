@@ -68,7 +68,9 @@ pub(super) fn merge(api: &StockLevels, sql: &StockLevels, rule: OnDisagreement) 
     // Only what neither road has read is missing.
     for (base, why) in &api.missing {
         if let Some(too) = sql.missing.get(base) {
-            levels.missing.insert(base.clone(), format!("{why}; by SQL: {too}"));
+            levels
+                .missing
+                .insert(base.clone(), format!("{why}; by SQL: {too}"));
         }
     }
     if !levels.missing.is_empty() {
@@ -152,13 +154,17 @@ mod tests {
     }
 
     fn stock(cells: &[(&str, &str)]) -> Option<VariantLevels> {
-        let cells = cells.iter().map(|(base, qty)| {
-            (BaseCode::parse(base).unwrap(), Qty::parse(qty).unwrap())
-        });
+        let cells = cells
+            .iter()
+            .map(|(base, qty)| (BaseCode::parse(base).unwrap(), Qty::parse(qty).unwrap()));
         Some(VariantLevels::Known(cells.collect()))
     }
 
-    fn told(api: Option<VariantLevels>, sql: Option<VariantLevels>, rule: OnDisagreement) -> StockLevels {
+    fn told(
+        api: Option<VariantLevels>,
+        sql: Option<VariantLevels>,
+        rule: OnDisagreement,
+    ) -> StockLevels {
         merge(&levels(api), &levels(sql), rule)
     }
 
@@ -166,9 +172,21 @@ mod tests {
     fn equal_figures_and_silence_agree() {
         let hold = OnDisagreement::Hold;
         for (api, sql, wanted) in [
-            (stock(&[("A", "3"), ("B", "0")]), stock(&[("A", "3.00"), ("B", "0")]), stock(&[("A", "3"), ("B", "0")])),
-            (stock(&[("A", "3")]), stock(&[("A", "3"), ("B", "2")]), stock(&[("A", "3"), ("B", "2")])),
-            (Some(VariantLevels::Absent), stock(&[("A", "0")]), stock(&[("A", "0")])),
+            (
+                stock(&[("A", "3"), ("B", "0")]),
+                stock(&[("A", "3.00"), ("B", "0")]),
+                stock(&[("A", "3"), ("B", "0")]),
+            ),
+            (
+                stock(&[("A", "3")]),
+                stock(&[("A", "3"), ("B", "2")]),
+                stock(&[("A", "3"), ("B", "2")]),
+            ),
+            (
+                Some(VariantLevels::Absent),
+                stock(&[("A", "0")]),
+                stock(&[("A", "0")]),
+            ),
             (None, stock(&[("A", "1")]), stock(&[("A", "1")])),
         ] {
             let joint = told(api, sql, hold);
@@ -183,10 +201,23 @@ mod tests {
         let sql = || stock(&[("A", "5"), ("B", "1")]);
         let held = told(api(), sql(), OnDisagreement::Hold);
         let sentence = "base A: the service says 3, the tables 5";
-        assert_eq!(held.variants[&code()], VariantLevels::Unreadable(sentence.into()));
+        assert_eq!(
+            held.variants[&code()],
+            VariantLevels::Unreadable(sentence.into())
+        );
         assert_eq!(held.doubts[&code()], sentence);
-        assert_eq!(told(api(), sql(), OnDisagreement::Api).variants.get(&code()), api().as_ref());
-        assert_eq!(told(api(), sql(), OnDisagreement::Sql).variants.get(&code()), sql().as_ref());
+        assert_eq!(
+            told(api(), sql(), OnDisagreement::Api)
+                .variants
+                .get(&code()),
+            api().as_ref()
+        );
+        assert_eq!(
+            told(api(), sql(), OnDisagreement::Sql)
+                .variants
+                .get(&code()),
+            sql().as_ref()
+        );
         let gone = told(Some(VariantLevels::Absent), sql(), OnDisagreement::Hold);
         assert!(gone.doubts[&code()].contains("does not know it"));
     }

@@ -157,7 +157,9 @@ impl<'a> Dragonfish<'a> {
         let (mut api, mut sql) = match (api, sql) {
             (Ok(api), Ok(sql)) => (api, sql),
             (Ok(mut alone), Err(err)) | (Err(err), Ok(mut alone)) if may_fall_back(&err) => {
-                log::warn!("stock is read by one road, and not compared, since the other failed: {err}");
+                log::warn!(
+                    "stock is read by one road, and not compared, since the other failed: {err}"
+                );
                 alone.road.push_str(" (the other road failed)");
                 return Ok(alone);
             }
@@ -172,7 +174,9 @@ impl<'a> Dragonfish<'a> {
                     both::renew(&mut api, by_api);
                     both::renew(&mut sql, by_sql);
                 }
-                Err(err) => log::warn!("what two roads tell differently cannot be read again: {err}"),
+                Err(err) => {
+                    log::warn!("what two roads tell differently cannot be read again: {err}")
+                }
             }
         }
         Ok(both::merge(&api, &sql, self.config.on_disagreement))

@@ -1,8 +1,8 @@
 //! What `doctor` can tell of the bases behind the service.
 
+use crate::adapters::dragonfish::code::Variant;
 use crate::adapters::dragonfish::sql::statements::{anywhere, stock_of};
 use crate::adapters::dragonfish::sql::{Sql, State};
-use crate::adapters::dragonfish::code::Variant;
 use crate::adapters::odbc::fault::Fault;
 use crate::adapters::odbc::link::Query;
 use crate::config::statements::Statement;
@@ -142,9 +142,12 @@ impl Sql<'_> {
 
 fn hint(statement: Statement) -> String {
     match statement {
-        Statement::StockChanged => "set erp.dragonfish.sql.changes = false; push.full_every finds the changes".into(),
+        Statement::StockChanged => {
+            "set erp.dragonfish.sql.changes = false; push.full_every finds the changes".into()
+        }
         Statement::MovementsText | Statement::MovementsDay => {
-            "set erp.dragonfish.sql.movement_witness = \"never\", or give a statement of your own".into()
+            "set erp.dragonfish.sql.movement_witness = \"never\", or give a statement of your own"
+                .into()
         }
         Statement::Bases
         | Statement::CanWrite
@@ -167,6 +170,7 @@ fn unnamed(state: &State) -> Check {
         return Check::new(name, CheckOutcome::Ok, told);
     }
     let told = format!("not counted and not blocked: {}", state.unnamed.join(", "));
-    Check::new(name, CheckOutcome::Warn, told)
-        .hint("add each to a warehouse's bases, to erp.blocked_bases, or to erp.dragonfish.sql.left_out")
+    Check::new(name, CheckOutcome::Warn, told).hint(
+        "add each to a warehouse's bases, to erp.blocked_bases, or to erp.dragonfish.sql.left_out",
+    )
 }

@@ -199,10 +199,7 @@ impl<'a> Sql<'a> {
     }
 
     /// Acts with the gate's leave, within what is left of the run, and tells the gate how it ended.
-    fn within_gate<T>(
-        &self,
-        act: impl FnOnce(Limits) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    fn within_gate<T>(&self, act: impl FnOnce(Limits) -> Result<T, Fault>) -> Result<T, Fault> {
         let env = &self.parts.env;
         let limits = self.left()?;
         env.gate

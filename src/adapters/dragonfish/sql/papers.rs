@@ -205,7 +205,9 @@ pub(in crate::adapters::dragonfish) fn chosen(codes: &[BarCode]) -> Option<&BarC
     codes.iter().find(digit).or_else(|| {
         // Of equally long ones the first, so that the choice does not jump.
         let longest = codes.iter().map(|code| code.code.chars().count()).max()?;
-        codes.iter().find(|code| code.code.chars().count() == longest)
+        codes
+            .iter()
+            .find(|code| code.code.chars().count() == longest)
     })
 }
 
@@ -239,7 +241,9 @@ fn take(
         let entered = entered.and_then(|day| Moment::parse(&format!("{day}T{}Z", cell(8))));
         Row {
             annulled: !matches!(cell(5), "" | "0"),
-            cut: rows.cell(row, 4).is_some_and(|note| note.chars().count() >= NOTE_WIDTH),
+            cut: rows
+                .cell(row, 4)
+                .is_some_and(|note| note.chars().count() >= NOTE_WIDTH),
             found: FoundMovement {
                 id,
                 number: Some(whole(cell(1))).filter(|number| number != "0" && !number.is_empty()),
@@ -290,7 +294,9 @@ fn believed(rows: Vec<Row>) -> PortResult<Vec<FoundMovement>> {
 fn doubt(row: &Row) -> Option<String> {
     let name = row.found.number.as_ref().unwrap_or(&row.found.id);
     if row.cut {
-        return Some(format!("the note of movement {name} is too long to be read"));
+        return Some(format!(
+            "the note of movement {name} is too long to be read"
+        ));
     }
     (row.annulled && suspects::marked(&row.found))
         .then(|| format!("movement {name} was annulled by a person"))
@@ -307,7 +313,11 @@ fn agreed(rows: Vec<FoundMovement>, seen: Vec<Row>, search: &Search) -> Listing 
         }
         Search::Day(_) => true,
     };
-    let told: BTreeSet<_> = rows.iter().filter(bears).map(|row| upper(&row.id)).collect();
+    let told: BTreeSet<_> = rows
+        .iter()
+        .filter(bears)
+        .map(|row| upper(&row.id))
+        .collect();
     let stored: BTreeSet<_> = seen.iter().map(|row| upper(&row.found.id)).collect();
     if let Some(why) = seen.iter().find_map(doubt) {
         return Listing::Inconclusive(format!("{why}, which the service does not tell"));
@@ -340,8 +350,14 @@ mod tests {
             let codes: Vec<_> = codes.iter().map(|code| bar_code(code)).collect();
             super::chosen(&codes).map(|code| code.code.clone())
         };
-        assert_eq!(chosen(&["ART!N01!42", "7790001", "7790002000"]).as_deref(), Some("7790001"));
-        assert_eq!(chosen(&["AB", "ART!N01!42", "XYZ!N01!42"]).as_deref(), Some("ART!N01!42"));
+        assert_eq!(
+            chosen(&["ART!N01!42", "7790001", "7790002000"]).as_deref(),
+            Some("7790001")
+        );
+        assert_eq!(
+            chosen(&["AB", "ART!N01!42", "XYZ!N01!42"]).as_deref(),
+            Some("ART!N01!42")
+        );
         assert_eq!(chosen(&[]), None);
     }
 
@@ -368,10 +384,15 @@ mod tests {
         let search = Search::Text("1234567890123-01".into());
         let agree = |told: &[&str], seen: &[(&str, bool)]| {
             let told = told.iter().map(|id| row(id, false).found).collect();
-            let seen = seen.iter().map(|(id, annulled)| row(id, *annulled)).collect();
+            let seen = seen
+                .iter()
+                .map(|(id, annulled)| row(id, *annulled))
+                .collect();
             agreed(told, seen, &search)
         };
-        assert!(matches!(agree(&["a"], &[("A ", false)]), Listing::Complete(rows) if rows.len() == 1));
+        assert!(
+            matches!(agree(&["a"], &[("A ", false)]), Listing::Complete(rows) if rows.len() == 1)
+        );
         assert!(matches!(agree(&[], &[]), Listing::Complete(rows) if rows.is_empty()));
         for (told, seen) in [
             (&[][..], &[("A", false)][..]),
@@ -379,7 +400,10 @@ mod tests {
             (&["A"], &[("B", false)]),
             (&["A"], &[("A", true)]),
         ] {
-            assert!(matches!(agree(told, seen), Listing::Inconclusive(_)), "{told:?} {seen:?}");
+            assert!(
+                matches!(agree(told, seen), Listing::Inconclusive(_)),
+                "{told:?} {seen:?}"
+            );
         }
     }
 

@@ -147,7 +147,10 @@ mod tests {
     fn a_statement_for_many_grows_by_marks_only() {
         let none = BTreeMap::new();
         let queries = stock_of(&none, &["1", "2", "3"].map(variant), 2);
-        let marks: Vec<_> = queries.iter().map(|q| q.text.matches('?').count()).collect();
+        let marks: Vec<_> = queries
+            .iter()
+            .map(|q| q.text.matches('?').count())
+            .collect();
         assert_eq!(marks, [6, 3]);
         assert_eq!(queries[0].values.len(), 6);
         assert_eq!(queries[1].values, ["A B", "N01", "3"]);
@@ -161,7 +164,11 @@ mod tests {
         let own = BTreeMap::from([(Statement::StockMany, text.clone())]);
         let queries = stock_of(&own, &["1", "2"].map(variant), 500);
         assert_eq!(queries.len(), 2);
-        assert!(queries.iter().all(|q| q.text == text && q.values.len() == 3));
+        assert!(
+            queries
+                .iter()
+                .all(|q| q.text == text && q.values.len() == 3)
+        );
     }
 
     #[test]

@@ -223,7 +223,9 @@ impl Sql<'_> {
                     let text = told.unwrap_or_default();
                     let naive = text.trim().replace(' ', "T");
                     return Moment::parse(&format!("{naive}Z")).ok_or_else(|| {
-                        PortError::rejected(format!("read the clock by SQL: {text:?} is no instant"))
+                        PortError::rejected(format!(
+                            "read the clock by SQL: {text:?} is no instant"
+                        ))
                     });
                 }
             }
@@ -261,7 +263,9 @@ impl Wanted {
             .into_iter()
             .map(|code| (code.clone(), split(code)))
             .collect();
-        let variants = codes.iter().filter_map(|(_, variant)| variant.as_ref().ok());
+        let variants = codes
+            .iter()
+            .filter_map(|(_, variant)| variant.as_ref().ok());
         let variants = variants.flat_map(|v| spellings(rules, v)).collect();
         Self { codes, variants }
     }
@@ -382,6 +386,9 @@ mod tests {
     fn an_instant_is_written_so_that_every_server_reads_it_alike() {
         let at = Moment::parse("2026-01-31T09:05:07.250Z").unwrap();
         let [day, time] = day_and_time(at).unwrap();
-        assert_eq!([day.as_str(), time.as_str()], ["2026-01-31T00:00:00", "09:05:07"]);
+        assert_eq!(
+            [day.as_str(), time.as_str()],
+            ["2026-01-31T00:00:00", "09:05:07"]
+        );
     }
 }

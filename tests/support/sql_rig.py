@@ -155,10 +155,15 @@ class Data:
         )
         for (code,) in self.db.execute("SELECT DISTINCT base FROM loaded").fetchall():
             self.base(code)
-            self.db.execute("DELETE FROM COMB")
+            # What is not as it was bears the time at which it was written, as the product stamps it.
+            self.db.execute("CREATE OR REPLACE TABLE memory.before AS SELECT * FROM COMB; DELETE FROM COMB")
+            now = datetime.datetime.now()
             self.db.execute(
-                "INSERT INTO COMB (COART, COCOL, TALLE, COCANT) SELECT a, c, s, q FROM memory.loaded WHERE base = ?",
-                [code],
+                "INSERT INTO COMB SELECT a, c, s, q, "
+                "CASE WHEN COCANT IS NOT DISTINCT FROM q THEN FMODIFW ELSE ? END, "
+                "CASE WHEN COCANT IS NOT DISTINCT FROM q THEN HMODIFW ELSE ? END "
+                "FROM memory.loaded LEFT JOIN memory.before ON a = COART AND c = COCOL AND s = TALLE WHERE base = ?",
+                [now.strftime("%Y-%m-%d"), now.strftime("%H:%M:%S"), code],
             )
 
     def offline(self, codes):

@@ -15,7 +15,7 @@ use stockbridge::domain::ports::Gate;
 use stockbridge::domain::qty::Qty;
 use stockbridge::domain::stock::VariantLevels;
 use stockbridge::domain::time::BootTime;
-use stockbridge::sandbox::{CLIENT_ID, JWT};
+use stockbridge::sandbox::{CLIENT_ID, JWT, Sandbox};
 
 use crate::erp_wire::Still;
 use crate::parts::part;
@@ -131,6 +131,18 @@ impl Rig {
     pub fn run(&mut self, base: &str, sql: &str) {
         let sql = sql.replace("{}", &format!("\"DRAGONFISH_{base}\".ZooLogic"));
         self.order(&format!("run {sql}"));
+    }
+
+    /// Gives the rig the stock that the sandbox has now, and its offline bases.
+    pub fn mirror(&mut self, sandbox: &Sandbox, folder: &Path) {
+        let path = folder.join("stock.tsv");
+        let (rows, offline) = sandbox.dragonfish.with(|erp| {
+            let offline: Vec<_> = erp.offline.iter().map(ToString::to_string).collect();
+            (erp.table(), offline.join(","))
+        });
+        std::fs::write(&path, rows).unwrap();
+        self.order(&format!("load {}", path.display()));
+        self.order(&format!("offline {offline}"));
     }
 
     fn ask(&mut self, order: &str) -> String {

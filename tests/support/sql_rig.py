@@ -56,6 +56,8 @@ BAR_CODES = [
 ]
 STATES = {"ZOOLOGICMASTER": "ONLINE", "ADNIMPLANT": "ONLINE", "NORTE": "OFFLINE"}
 LONG_AGO = "2020-01-01"
+# An answer of so many rows is kept.
+LONG = 100_000
 
 CHAR = "VARCHAR COLLATE NOCASE.NOACCENT"
 TABLES = f"""
@@ -116,7 +118,7 @@ class Data:
     """The bases, one connection to DuckDB at a time."""
 
     def __init__(self, empty, rows):
-        self.lock, self.n_seen = threading.Lock(), 0
+        self.lock, self.n_seen, self.kept = threading.Lock(), 0, {}
         self.db = db = duckdb.connect()
         db.execute("CREATE SCHEMA sys; CREATE TABLE sys.databases (name VARCHAR, state_desc VARCHAR)")
         db.execute("INSERT INTO sys.databases VALUES ('DRAGONFISHING', 'ONLINE'), ('master', 'ONLINE')")
@@ -208,6 +210,8 @@ def handler(data):
             return QueryResult(columns=[], rows=[])
         base = query.session.get("base", "master")
         text = translated(query.sql, query.parameters, base)
+        if (base, text) in data.kept:
+            return data.kept[base, text]
         with data.lock:
             data.n_seen += 1
             try:
@@ -225,9 +229,24 @@ def handler(data):
             [cell.ljust(width) if width and cell is not None else cell for cell, width in zip(row, widths)]
             for row in rows
         ]
-        return QueryResult(columns=shapes, rows=cells)
+        if len(cells) < LONG:
+            return QueryResult(columns=shapes, rows=cells)
+        kept = data.kept[base, text] = Kept(columns=shapes, rows=cells)
+        return kept
 
     return answer
+
+
+class Kept(QueryResult):
+    """A long answer that is asked for again: it is put on the wire from memory, so that the client is what is timed."""
+
+    def encode(self, *args, **named):
+        kept = self.__dict__.get("kept")
+        if kept is None:
+            kept = super().encode(*args, **named)
+            object.__setattr__(self, "kept", kept)
+            self.rows.clear()
+        return kept
 
 
 def shape(kind):

@@ -130,7 +130,7 @@ pub enum Command {
     /// Ask the ERP for the stock of a SKU, per base and in total
     Stock(SkuArg),
     /// Show everything known about an order
-    Show(OrderArg),
+    Show(ShowArgs),
     /// Explain the published number of a SKU, or of every SKU of an order
     Explain(WhatArg),
     /// Send an order, or a notice, on its way again after its reason was mended
@@ -232,12 +232,15 @@ pub struct SkuArg {
     pub sku: String,
 }
 
-/// An order.
+/// What `show` can be asked for.
 #[derive(Debug, Clone, Args)]
-pub struct OrderArg {
+pub struct ShowArgs {
     /// The order's id
     #[arg(value_parser = order_id)]
     pub order: OrderId,
+    /// Also ask the ERP's tables for sales documents that bear the order's id (needs erp.dragonfish.sql)
+    #[arg(long)]
+    pub erp: bool,
 }
 
 /// A SKU or an order.

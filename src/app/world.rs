@@ -273,12 +273,17 @@ impl<'a> Doors<'a> {
             Some(source) => Some(secret(loaded, "erp.dragonfish.sql.password", source)?),
             None => None,
         };
+        let statements = match sql {
+            Some(sql) => crate::config::statements::read(&sql.statements).map_err(wrong)?,
+            None => std::collections::BTreeMap::new(),
+        };
         let setup = Setup {
             erp: &config.erp,
             counted: settings::counted_bases(&settings::settings(config)),
             movement_limit: config.protocol.movement_limit.duration(),
             token: erp_token,
             sql_password,
+            statements,
             env,
             locks: &memory.locks,
         };

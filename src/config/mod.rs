@@ -6,6 +6,10 @@ pub mod span;
 
 pub mod sections;
 
+pub mod sql;
+
+pub mod statements;
+
 pub mod channels;
 
 pub mod serve;

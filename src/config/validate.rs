@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::config::load::ConfigError;
 use crate::config::sections::{
     Config, DragonfishConfig, ErpConfig, MailAuth, MailSecurity, MailTransport, StockField,
-    StockRoad, VirtualDepot, WarehouseConfig,
+    VirtualDepot, WarehouseConfig,
 };
 use crate::config::span::Span;
+use crate::config::sql::StockRoad;
 use crate::domain::ids::BaseCode;
 use crate::domain::time::Moment;
 
@@ -197,6 +198,13 @@ impl Check {
         if sql.encrypt && sql.trust_server_certificate {
             self.warnings.push(
                 "erp.dragonfish.sql.trust_server_certificate accepts whoever answers as the SQL Server".into(),
+            );
+        }
+        if sql.changes_overlap.duration() > Duration::from_secs(24 * 3600) {
+            self.fail(
+                "erp.dragonfish.sql.changes_overlap",
+                "must be at most 24h",
+                "it is for clocks that differ; push.full_every finds everything else",
             );
         }
         for (key, span) in [

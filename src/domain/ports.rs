@@ -2,7 +2,7 @@
 //!
 //! Every call blocks, is bounded by its adapter's own limits, and ends in a [`PortError`] whose variant is a decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -268,6 +268,16 @@ pub trait StockSource: Sync {
     fn read(&self, codes: &[ErpCode]) -> PortResult<StockLevels>;
     /// Reads the stock of every variant in the bases that count. `progress` is told how many rows were read so far.
     fn read_all(&self, progress: &dyn Fn(u64)) -> PortResult<StockLevels>;
+    /// Reads the stock of every variant as [`StockSource::read_all`] does, for a caller who looks at these only: what else is
+    /// read need not be kept, and may be in the answer or not.
+    fn read_wanted(
+        &self,
+        wanted: &BTreeSet<ErpCode>,
+        progress: &dyn Fn(u64),
+    ) -> PortResult<StockLevels> {
+        let _ = wanted;
+        self.read_all(progress)
+    }
     /// Tells whose stock may have changed since a watermark of this source's own; `None` when it cannot tell. Without a
     /// watermark it names no code and says where to go on from.
     fn changed_since(&self, watermark: Option<i64>) -> PortResult<Option<Changes>> {

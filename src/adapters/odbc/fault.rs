@@ -98,8 +98,11 @@ fn kind(state: &str, native: i32, message: &str) -> Kind {
         "40001" => Kind::Busy,
         // The driver manager reports a library that it cannot open as an information.
         "01000" if message.contains("open lib") => Kind::Driver,
-        // FreeTDS calls a reset connection a general error without a number.
-        "HY000" if native == 0 => Kind::Broken,
+        // FreeTDS calls a reset connection a general error without a number. Others of this state come from the driver
+        // itself, about a value or a call that it does not like, and would come again.
+        "HY000" if native == 0 && message.to_ascii_lowercase().contains("unknown error") => {
+            Kind::Broken
+        }
         state if state.starts_with("08") || state.starts_with("01") => Kind::Broken,
         _ => Kind::Refused,
     }
@@ -118,6 +121,12 @@ mod tests {
                 0,
                 "[FreeTDS][SQL Server]Unknown error",
                 Kind::Broken,
+            ),
+            (
+                "HY000",
+                0,
+                "[FreeTDS][SQL Server]Could not perform COMMIT or ROLLBACK",
+                Kind::Refused,
             ),
             ("08S01", 10_054, "reset", Kind::Broken),
             (

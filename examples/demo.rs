@@ -1,7 +1,7 @@
 //! A trading day on the sandbox: a store and an ERP on loopback, every stage as a process of its own, as cron would run
 //! it, and at the end a verdict by the sandbox's own log.
 //!
-//! `cargo run --release --example demo [-- --break NAME] [--folder DIR]`
+//! `cargo run --release --example demo [-- --erp dragonfish|winthor] [--break NAME] [--folder DIR]`
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,6 +15,8 @@ mod broken;
 mod day;
 #[path = "demo/shop.rs"]
 mod shop;
+#[path = "demo/winthor.rs"]
+mod winthor;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,17 +31,26 @@ fn main() -> ExitCode {
         let wrap = Break::parse(&name).map(Break::wrap).unwrap_or_default();
         return stockbridge::app::run_with(std::env::args_os(), &wrap);
     }
-    let (seeded, folder) = match arguments() {
+    let Asked {
+        winthor,
+        seeded,
+        folder,
+    } = match arguments() {
         Ok(arguments) => arguments,
         Err(reason) => {
             println!(
-                "{reason}\nusage: demo [--break {}] [--folder DIR]",
+                "{reason}\nusage: demo [--erp dragonfish|winthor] [--break {}] [--folder DIR]",
                 Break::names().join("|")
             );
             return ExitCode::from(64);
         }
     };
-    match day::play(seeded, &folder) {
+    let played = if winthor {
+        winthor::play(&folder)
+    } else {
+        day::play(seeded, &folder)
+    };
+    match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(err) => {
@@ -49,20 +60,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn arguments() -> Result<(Option<Break>, PathBuf), String> {
-    let mut seeded = None;
-    let mut folder = PathBuf::from("target/demo");
+/// What the command line asks for.
+struct Asked {
+    winthor: bool,
+    seeded: Option<Break>,
+    folder: PathBuf,
+}
+
+fn arguments() -> Result<Asked, String> {
+    let mut asked = Asked {
+        winthor: false,
+        seeded: None,
+        folder: PathBuf::from("target/demo"),
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
-        match arg.as_str() {
-            "--break" => {
-                seeded =
-                    Some(Break::parse(&value).ok_or_else(|| format!("{value}: no such fault"))?)
+        match (arg.as_str(), value.as_str()) {
+            ("--erp", "dragonfish") => asked.winthor = false,
+            ("--erp", "winthor") => asked.winthor = true,
+            ("--break", name) => {
+                let fault = Break::parse(name);
+                asked.seeded = Some(fault.ok_or_else(|| format!("{name}: no such fault"))?);
             }
-            "--folder" => folder = PathBuf::from(value),
-            _ => return Err(format!("{arg}: no such flag")),
+            ("--folder", folder) => asked.folder = PathBuf::from(folder),
+            _ => return Err(format!("{arg} {value}: no such flag")),
         }
     }
-    Ok((seeded, folder))
+    if asked.winthor && asked.seeded.is_some() {
+        return Err("faults are seeded in the day of Dragonfish only".into());
+    }
+    Ok(asked)
 }

@@ -17,47 +17,40 @@ use crate::broken::Break;
 /// The stages in the order in which cron starts them.
 const STAGES: [&str; 6] = ["poll", "reserve", "move", "push-stock", "notify", "gc"];
 
-/// The shop.
-pub struct Shop {
-    /// The outside.
-    pub sandbox: Sandbox,
+/// The program in a folder of its own.
+pub struct Program {
     /// Where everything lies.
     pub folder: PathBuf,
     seeded: Option<Break>,
 }
 
-impl Shop {
-    /// Opens the shop in an empty folder.
-    pub fn open(seeded: Option<Break>, folder: &Path, skus: usize) -> io::Result<Self> {
+/// The shop.
+pub struct Shop {
+    /// The outside.
+    pub sandbox: Sandbox,
+    /// The program.
+    pub program: Program,
+}
+
+impl Program {
+    /// Prepares an empty folder with these files, that only the owner may read.
+    pub fn open(seeded: Option<Break>, folder: &Path, files: &[(&str, &str)]) -> io::Result<Self> {
         if folder.exists() {
             fs::remove_dir_all(folder)?;
         }
         fs::create_dir_all(folder)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
         let folder = folder.canonicalize()?;
-        let sandbox = Sandbox::start(skus)?;
-        for (name, value) in [
-            ("vtex-key", APP_KEY),
-            ("vtex-token", APP_TOKEN),
-            ("erp-token", JWT),
-        ] {
+        for (name, value) in files {
             let path = folder.join(name);
             fs::write(&path, value)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         }
-        fs::write(
-            folder.join("stockbridge.toml"),
-            configuration(&sandbox, seeded),
-        )?;
-        Ok(Self {
-            sandbox,
-            folder,
-            seeded,
-        })
+        Ok(Self { folder, seeded })
     }
 
     /// Runs one command of the program, in a process of its own.
-    pub fn program(&self, args: &[&str]) -> io::Result<Output> {
+    pub fn run(&self, args: &[&str]) -> io::Result<Output> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(args)
@@ -73,7 +66,7 @@ impl Shop {
     pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
         let mut told = BTreeMap::new();
         for stage in STAGES {
-            let output = self.program(&[stage, "--json"])?;
+            let output = self.run(&[stage, "--json"])?;
             let document: serde_json::Value =
                 serde_json::from_slice(&output.stdout).unwrap_or_default();
             let counts = document["stages"][0]["counts"]
@@ -94,6 +87,28 @@ impl Shop {
                 told.insert(stage, format!("{}{code}", counts.join(", ")));
             }
         }
+        Ok(told)
+    }
+}
+
+impl Shop {
+    /// Opens the shop in an empty folder.
+    pub fn open(seeded: Option<Break>, folder: &Path, skus: usize) -> io::Result<Self> {
+        let sandbox = Sandbox::start(skus)?;
+        let text = configuration(&sandbox, seeded);
+        let files = [
+            ("vtex-key", APP_KEY),
+            ("vtex-token", APP_TOKEN),
+            ("erp-token", JWT),
+            ("stockbridge.toml", text.as_str()),
+        ];
+        let program = Program::open(seeded, folder, &files)?;
+        Ok(Self { sandbox, program })
+    }
+
+    /// One minute of cron.
+    pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
+        let told = self.program.minute()?;
         self.sandbox.clock.advance(61_000);
         Ok(told)
     }
@@ -185,7 +200,14 @@ read_timeout = "2s"
 id = "1_1"
 bases = [{bases}]
 
-[push]
+{TIMES}"#,
+        vtex = sandbox.vtex.url(),
+        erp = sandbox.dragonfish.url(),
+    )
+}
+
+/// Waiting times as short as loopback allows, and mail into a folder.
+pub const TIMES: &str = r#"[push]
 full_every = "1s"
 max_drop_percent = 90
 
@@ -209,8 +231,4 @@ backoff_cap = "0s"
 min_retry_after = "0s"
 breaker_open = "0s"
 requests_a_minute = 100000
-"#,
-        vtex = sandbox.vtex.url(),
-        erp = sandbox.dragonfish.url(),
-    )
-}
+"#;

@@ -1,7 +1,9 @@
 //! A trading day on the sandbox: a store and an ERP on loopback, every stage as a process of its own, as cron would run
 //! it, and at the end a verdict by the sandbox's own log.
 //!
-//! `cargo run --release --example demo [-- --break NAME] [--folder DIR]`
+//! `cargo run --release --example demo [-- --break NAME] [--folder DIR] [--stock-source ROAD]`
+//!
+//! Any road but `api` reads stock through an ODBC driver from the TDS server of the tests, which `tests/all` installs.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,6 +17,8 @@ mod broken;
 mod day;
 #[path = "demo/shop.rs"]
 mod shop;
+#[path = "demo/tables.rs"]
+mod tables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,17 +33,18 @@ fn main() -> ExitCode {
         let wrap = Break::parse(&name).map(Break::wrap).unwrap_or_default();
         return stockbridge::app::run_with(std::env::args_os(), &wrap);
     }
-    let (seeded, folder) = match arguments() {
+    let play = match arguments() {
         Ok(arguments) => arguments,
         Err(reason) => {
             println!(
-                "{reason}\nusage: demo [--break {}] [--folder DIR]",
-                Break::names().join("|")
+                "{reason}\nusage: demo [--break {}] [--folder DIR] [--stock-source {}]",
+                Break::names().join("|"),
+                tables::ROADS.join("|")
             );
             return ExitCode::from(64);
         }
     };
-    match day::play(seeded, &folder) {
+    match day::play(&play) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(err) => {
@@ -49,9 +54,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn arguments() -> Result<(Option<Break>, PathBuf), String> {
+/// How the day is to be played.
+pub struct Play {
+    /// A fault in the program's own behaviour.
+    pub seeded: Option<Break>,
+    /// Where everything lies.
+    pub folder: PathBuf,
+    /// By which road stock is read.
+    pub road: String,
+}
+
+fn arguments() -> Result<Play, String> {
     let mut seeded = None;
     let mut folder = PathBuf::from("target/demo");
+    let mut road = "api".to_owned();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
@@ -61,8 +77,14 @@ fn arguments() -> Result<(Option<Break>, PathBuf), String> {
                     Some(Break::parse(&value).ok_or_else(|| format!("{value}: no such fault"))?)
             }
             "--folder" => folder = PathBuf::from(value),
+            "--stock-source" if tables::ROADS.contains(&value.as_str()) => road = value,
+            "--stock-source" => return Err(format!("{value}: no such road")),
             _ => return Err(format!("{arg}: no such flag")),
         }
     }
-    Ok((seeded, folder))
+    Ok(Play {
+        seeded,
+        folder,
+        road,
+    })
 }

@@ -1,5 +1,6 @@
 //! The shop of the demo: the sandbox, a folder with configuration and secrets, and the program as a process.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -11,8 +12,9 @@ use stockbridge::domain::ids::{BaseCode, OrderId, SkuId, WarehouseId};
 use stockbridge::sandbox::catalogue::{DEPOT, SHOPS, Variant, WAREHOUSE, base};
 use stockbridge::sandbox::{APP_KEY, APP_TOKEN, JWT, Sandbox};
 
-use crate::AS_PROGRAM;
 use crate::broken::Break;
+use crate::tables::{PASSWORD, Tables};
+use crate::{AS_PROGRAM, Play};
 
 /// The stages in the order in which cron starts them.
 const STAGES: [&str; 6] = ["poll", "reserve", "move", "push-stock", "notify", "gc"];
@@ -23,12 +25,20 @@ pub struct Shop {
     pub sandbox: Sandbox,
     /// Where everything lies.
     pub folder: PathBuf,
+    /// The tables behind the ERP's service, where they are read.
+    pub tables: Option<RefCell<Tables>>,
     seeded: Option<Break>,
 }
 
 impl Shop {
     /// Opens the shop in an empty folder.
-    pub fn open(seeded: Option<Break>, folder: &Path, skus: usize) -> io::Result<Self> {
+    pub fn open(play: &Play, skus: usize) -> io::Result<Self> {
+        let folder: &Path = &play.folder;
+        // Before anything is removed: what is missing is told with the last day still there.
+        let tables = match play.road.as_str() {
+            "api" => None,
+            _ => Some(Tables::start()?),
+        };
         if folder.exists() {
             fs::remove_dir_all(folder)?;
         }
@@ -40,6 +50,7 @@ impl Shop {
             ("vtex-key", APP_KEY),
             ("vtex-token", APP_TOKEN),
             ("erp-token", JWT),
+            ("sql-password", PASSWORD),
         ] {
             let path = folder.join(name);
             fs::write(&path, value)?;
@@ -47,17 +58,21 @@ impl Shop {
         }
         fs::write(
             folder.join("stockbridge.toml"),
-            configuration(&sandbox, seeded),
+            configuration(&sandbox, play, tables.as_ref()),
         )?;
         Ok(Self {
             sandbox,
             folder,
-            seeded,
+            tables: tables.map(RefCell::new),
+            seeded: play.seeded,
         })
     }
 
     /// Runs one command of the program, in a process of its own.
     pub fn program(&self, args: &[&str]) -> io::Result<Output> {
+        if let Some(tables) = &self.tables {
+            tables.borrow_mut().mirror(&self.sandbox, &self.folder)?;
+        }
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(args)
@@ -96,6 +111,25 @@ impl Shop {
         }
         self.sandbox.clock.advance(61_000);
         Ok(told)
+    }
+
+    /// Lets the tables be reached, or not.
+    pub fn tables_reachable(&self, yes: bool) -> io::Result<()> {
+        match &self.tables {
+            Some(tables) => tables.borrow_mut().reachable(yes),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the road by which a SKU was read for its present number.
+    pub fn road_of(&self, reference: &str) -> io::Result<String> {
+        let output = self.program(&["explain", reference, "--json"])?;
+        let document: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let text = document.to_string();
+        let road = text.split("\"road\":\"").nth(1);
+        let road = road.and_then(|rest| rest.split('"').next());
+        Ok(road.unwrap_or("nobody").to_owned())
     }
 
     /// Returns the SKU and variant at a place of the catalogue.
@@ -145,8 +179,9 @@ pub fn counted() -> BTreeSet<BaseCode> {
         .collect()
 }
 
-fn configuration(sandbox: &Sandbox, seeded: Option<Break>) -> String {
-    let (bases, blocked) = Break::bases(seeded);
+fn configuration(sandbox: &Sandbox, play: &Play, tables: Option<&Tables>) -> String {
+    let (bases, blocked) = Break::bases(play.seeded);
+    let (road, tables) = (&play.road, tables.map(Tables::section).unwrap_or_default());
     format!(
         r#"# Written by the demo. Waiting times this short are accepted only where every host is this machine.
 [store]
@@ -178,8 +213,10 @@ token = {{ file = "erp-token" }}
 origin = "WOO"
 motive = "API"
 note = "VENTA_VTEX"
-stock_timeout = "2s"
+stock_timeout = "{stock_timeout}"
 read_timeout = "2s"
+stock_source = "{road}"
+{tables}
 
 [[warehouse]]
 id = "1_1"
@@ -212,5 +249,6 @@ requests_a_minute = 100000
 "#,
         vtex = sandbox.vtex.url(),
         erp = sandbox.dragonfish.url(),
+        stock_timeout = if play.road == "api" { "2s" } else { "20s" },
     )
 }

@@ -120,6 +120,11 @@ pub enum Command {
     Gc,
     /// Run all stages in order
     Run,
+    /// Listen for the store's hook until stopped; health and metrics
+    Serve,
+    /// Configure the store's hook, which tells of orders at once
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Show orders per state, what waits for a person, and the last runs
     Status,
     /// Ask the ERP for the stock of a SKU, per base and in total
@@ -150,6 +155,17 @@ pub enum Command {
     Completions(ShellArg),
     /// Print the manual page
     Man,
+}
+
+/// The hook's configuration in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum HookCommand {
+    /// Create or replace it; the store first tries whether our address answers
+    Install,
+    /// Show it, and whether it is as it should be
+    Show,
+    /// Remove it
+    Remove,
 }
 
 /// What `poll` can be asked for.

@@ -9,3 +9,4 @@ pub mod odbc;
 pub mod vtex;
 pub mod webhook;
 pub mod whatsapp;
+pub mod winthor;

@@ -113,6 +113,8 @@ pub fn run(cli: &Cli, loaded: &Loaded, wrap: &Wrap) -> Result<Exit, Failure> {
         Command::Resolve(args) => recovery::resolve(cli, loaded, &machine, args),
         Command::Reconcile(args) => recovery::reconcile(cli, loaded, &machine, args, wrap),
         Command::Backup(args) => recovery::backup(cli, loaded, &machine, args),
+        Command::Serve => crate::app::serve::serve(cli, loaded, &machine),
+        Command::Hook(command) => crate::app::hook::hook(cli, loaded, &machine, *command, wrap),
         Command::Reserve(_)
         | Command::Move(_)
         | Command::PushStock(_)
@@ -407,6 +409,7 @@ fn doctor(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Failure
         ));
     }
     checks.extend(secrets(loaded, machine.clock.now()));
+    checks.extend(crate::app::serve::checks(loaded));
     let broken = match Memory::open(loaded, machine, false) {
         Err(failure) => {
             let broken = failure.exit == Exit::Broken;

@@ -288,7 +288,9 @@ impl<'a> Doors<'a> {
             locks: &memory.locks,
         };
         Ok(Self {
-            vtex: Vtex::new(&config.vtex, &key, &token, env).map_err(wrong)?,
+            vtex: Vtex::new(&config.vtex, &key, &token, env)
+                .map_err(wrong)?
+                .with_hook(crate::app::hook::target(loaded)?),
             dragonfish: Dragonfish::new(setup).map_err(wrong)?,
             channels: Channels::open(loaded, machine)?,
         })

@@ -12,6 +12,8 @@ pub mod statements;
 
 pub mod channels;
 
+pub mod serve;
+
 pub mod secret;
 
 pub mod load;

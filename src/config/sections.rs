@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::channels::{ChannelConfig, RouteConfig};
 use crate::config::secret::SecretSource;
+use crate::config::serve::ServeConfig;
 use crate::config::span::Span;
 use crate::config::sql::{OnDisagreement, SqlConfig, StockRoad};
 use crate::domain::ids::{BaseCode, SkuRef, WarehouseId};
@@ -50,6 +51,9 @@ pub struct Config {
     /// What is forgotten, and when.
     #[serde(default)]
     pub gc: GcConfig,
+    /// The long-running door.
+    #[serde(default)]
+    pub serve: ServeConfig,
 }
 
 /// Where the memory is kept.

@@ -71,6 +71,7 @@ pub fn import_processed(
                 cutover: Moment(i64::MAX),
                 acknowledged: false,
                 gone: false,
+                stuck: false,
             })?;
             taken += 1;
         }

@@ -42,8 +42,10 @@ pub fn run(ctx: &Context<'_>, pace: &Pace<'_>, report: &mut Report) -> StageResu
 fn settle(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResult {
     let id = &effect.order;
     let known = ctx.store.order(id)?;
+    let mut stuck = false;
     let order = match report.called(intake::fetch(ctx, id, known.as_ref()))? {
         Ok(Some(fetched)) => {
+            stuck = fetched.stuck;
             ctx.store
                 .write(|tx| intake::record(ctx, tx, &fetched, FoundBy::Feed))?;
             ctx.store.order(id)?
@@ -58,7 +60,16 @@ fn settle(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResul
     let Some(order) = order else {
         return quarantine(ctx, effect, "the storefront has no such order", report);
     };
+    // In A by our request alone.
+    let only_asked = order.facts.acknowledged.is_some() && order.handling_seen.is_none();
     match order.stage {
+        OrderStage::Invoicing if only_asked => {
+            let reason =
+                format!("order {id} is being invoiced; whether its handling began is seen then");
+            report.wait(id.as_str(), reason);
+            give_up_if_stuck(ctx, effect, report)
+        }
+        OrderStage::Invoiced if stuck && only_asked => never_began(ctx, effect, report),
         OrderStage::HandlingRequested
         | OrderStage::Handling
         | OrderStage::Invoicing
@@ -192,13 +203,40 @@ fn done(ctx: &Context<'_>, row: &str, effect: &Effect, report: &mut Report) -> S
     Ok(())
 }
 
+/// H7 of an order that was invoiced while its handling never began: its reservation is subtracted for good, so the order
+/// is not in A. The acknowledgement is asynchronous, so this is believed only once the call must be over.
+fn never_began(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResult {
+    let id = &effect.order;
+    if !over(ctx, effect) {
+        report.wait(
+            id.as_str(),
+            format!("order {id} is invoiced; whether its handling began is not seen yet"),
+        );
+        return Ok(());
+    }
+    ctx.store.write(|tx| {
+        if tx.shift("H7", effect, EffectState::Done, ctx.now)? {
+            let seq = tx.next_seq()?;
+            tx.set_acknowledged(id, None, seq)?;
+            tx.order_pushes_due(id, seq, ctx.store_time(), None)?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Tells whether the call of an unknown effect can no longer take effect.
+fn over(ctx: &Context<'_>, effect: &Effect) -> bool {
+    let rebooted = effect.boot_id.as_ref() != Some(&ctx.clock.boot_id());
+    let recheck = ctx.settings.protocol.handling_recheck;
+    let until = effect.deadline.unwrap_or(BootTime(0)).plus_ms(recheck);
+    rebooted || ctx.clock.boot() >= until
+}
+
 /// H8: the order still waits for handling; once the call must be over, it may be sent again.
 fn ask_again(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResult {
     let id = &effect.order;
-    let recheck = ctx.settings.protocol.handling_recheck;
-    let rebooted = effect.boot_id.as_ref() != Some(&ctx.clock.boot_id());
-    let over = effect.deadline.unwrap_or(BootTime(0)).plus_ms(recheck);
-    if rebooted || ctx.clock.boot() >= over {
+    if over(ctx, effect) {
         let next = ctx.next_try(effect.attempt - 1);
         ctx.store.write(|tx| {
             if tx.shift("H8", effect, EffectState::Planned, ctx.now)? {

@@ -54,7 +54,14 @@ pub fn complete(
         stuck: false,
         learned,
     };
-    let in_a = known.is_some_and(|order| order.facts.acknowledged.is_some());
+    let invoiced = matches!(
+        fetched.document.stage,
+        OrderStage::Invoicing | OrderStage::Invoiced
+    );
+    // In A since its handling was requested is not yet handled: an invoiced order may have gone past it.
+    let in_a = known.is_some_and(|order| {
+        order.facts.acknowledged.is_some() && (order.handling_seen.is_some() || !invoiced)
+    });
     if !in_a {
         look_at_reservations(ctx, &mut fetched)?;
     }
@@ -165,6 +172,7 @@ pub fn record(
         cutover: ctx.settings.cutover,
         acknowledged: fetched.acknowledged,
         gone: fetched.gone,
+        stuck: fetched.stuck,
     })?;
     if fetched.stuck && recorded.changed {
         let body = NoticeBody {

@@ -109,6 +109,7 @@ mod tests {
             cutover: Moment(0),
             acknowledged: false,
             gone: false,
+            stuck: false,
         };
         store.write(|tx| tx.observe(&seen)).unwrap();
     }

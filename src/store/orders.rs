@@ -177,6 +177,8 @@ pub struct Observation<'a> {
     pub acknowledged: bool,
     /// The storefront's reservations were looked up and subtract nothing any more.
     pub gone: bool,
+    /// They were looked up, and still subtract although the order is invoiced.
+    pub stuck: bool,
 }
 
 /// What recording an observation did.
@@ -651,6 +653,7 @@ fn gather(old: Option<&OrderRow>, seen: &Observation<'_>, forgotten: bool) -> Ga
     let seen_in_handling = document.stage == OrderStage::Handling
         || seen.acknowledged
         || (was_acknowledged.is_some()
+            && !seen.stuck
             && matches!(document.stage, OrderStage::Invoicing | OrderStage::Invoiced));
     let before_cutover = old.map_or_else(
         || document.created.is_some_and(|at| at < seen.cutover),

@@ -87,6 +87,8 @@ pub fn settings() -> Settings {
             feed: true,
             list: false,
             manage_feed: true,
+            hook: false,
+            manage_hook: false,
             sweep_every: 30 * minute,
             sweep_window: 48 * hour,
             ready_sweep_every: 4 * hour,
@@ -246,9 +248,16 @@ fn act_outside(world: &mut World) {
                 let _ = world.vtex.start_handling(&id, now);
             }
         }
-        _ => {
+        93..=97 => {
             if let Some(id) = pick(world, &["handling"]) {
                 world.note(&format!("{id} is invoiced"));
+                world.vtex.invoice(&id, now);
+            }
+        }
+        // Its reservation is never acknowledged: the storefront goes on subtracting it.
+        _ => {
+            if let Some(id) = pick(world, &["ready-for-handling"]) {
+                world.note(&format!("{id} is invoiced without handling"));
                 world.vtex.invoice(&id, now);
             }
         }

@@ -8,8 +8,8 @@ use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, Wareho
 use stockbridge::domain::movement::{ErpDay, FoundMovement, Movement, MovementKey};
 use stockbridge::domain::order::{FeedEvent, OrderDocument};
 use stockbridge::domain::ports::{
-    Clock, FeedConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortError, PortResult,
-    ReservationState, Search, SkuInfo, StockSource, StoreStock, Storefront,
+    Clock, FeedConfig, HookConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortError,
+    PortResult, ReservationState, Search, SkuInfo, StockSource, StoreStock, Storefront,
 };
 use stockbridge::domain::stock::StockLevels;
 use stockbridge::domain::time::{BootId, BootTime, Moment};
@@ -75,6 +75,7 @@ mutants! {
     Blind = "blind", "the ERP cannot be searched at all";
     OrphanAtOnce = "orphan-at-once", "a claim is taken for orphaned while its owner may be alive";
     PlannedForgotten = "planned-forgotten", "a return that is only planned does not keep its units in the sum";
+    InvoicedIsAcknowledged = "invoiced-is-acknowledged", "an invoiced order counts in A, whether its handling was ever requested or not";
     LinesForgotten = "lines-forgotten", "a canceled order is left out of the sums although its goods are booked";
 }
 
@@ -152,6 +153,7 @@ impl Mutant {
                 | Self::NoHold
                 | Self::InflightCleared
                 | Self::PlannedForgotten
+                | Self::InvoicedIsAcknowledged
                 | Self::LinesForgotten
         )
     }
@@ -216,6 +218,10 @@ impl Mutant {
                 "o.acknowledged_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
                 "o.handling_seen_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
             ),
+            Self::InvoicedIsAcknowledged => swap(
+                "o.acknowledged_at IS NOT NULL AND o.canceled_at IS NULL AS acknowledged",
+                "(o.acknowledged_at IS NOT NULL OR o.invoiced_at IS NOT NULL) AND o.canceled_at IS NULL AS acknowledged",
+            ),
             Self::NoHold => swap(
                 "hold_until = :hold_until, hold_boot = :hold_boot,\n    known_until",
                 "hold_until = 0 * :hold_until, hold_boot = :hold_boot,\n    known_until",
@@ -267,6 +273,15 @@ impl Storefront for Wrapped<'_> {
     }
     fn install_feed(&self) -> PortResult<()> {
         self.peers.install_feed()
+    }
+    fn hook_config(&self) -> PortResult<Option<HookConfig>> {
+        self.peers.hook_config()
+    }
+    fn install_hook(&self) -> PortResult<()> {
+        self.peers.install_hook()
+    }
+    fn remove_hook(&self) -> PortResult<()> {
+        self.peers.remove_hook()
     }
     fn read_feed(&self) -> PortResult<Option<Vec<FeedEvent>>> {
         let events = self.peers.read_feed();

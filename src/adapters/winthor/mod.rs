@@ -1,0 +1,3 @@
+//! WinThor: what its packagings are called (`code`).
+
+pub mod code;

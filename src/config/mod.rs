@@ -16,6 +16,8 @@ pub mod validate;
 
 mod channels_check;
 
+pub mod winthor_sql;
+
 pub mod show;
 
 /// The annotated example, as `config init` writes it.

@@ -1,6 +1,7 @@
 //! What a driver's error means: by SQLSTATE, native code and message, since drivers name the same event differently.
 
 use crate::adapters::http::text::one_line;
+use crate::adapters::odbc::vendors;
 use crate::domain::ports::PortError;
 
 /// The longest message kept.
@@ -74,6 +75,9 @@ impl Fault {
 
 /// Decides what an error is. The server's own numbers win over the SQLSTATE, which drivers choose differently.
 fn kind(state: &str, native: i32, message: &str) -> Kind {
+    if let Some(kind) = vendors::kind(state, native, message) {
+        return kind;
+    }
     match native {
         // Log-in failed, untrusted domain, locked out, password expired or to be changed.
         18_450 | 18_452 | 18_456 | 18_470 | 18_486 | 18_487 | 18_488 => return Kind::Denied,
@@ -98,8 +102,11 @@ fn kind(state: &str, native: i32, message: &str) -> Kind {
         "40001" => Kind::Busy,
         // The driver manager reports a library that it cannot open as an information.
         "01000" if message.contains("open lib") => Kind::Driver,
-        // FreeTDS calls a reset connection a general error without a number.
-        "HY000" if native == 0 => Kind::Broken,
+        // FreeTDS calls a reset connection a general error without a number. Others of this state come from the driver
+        // itself, about a value or a call that it does not like, and would come again.
+        "HY000" if native == 0 && message.to_ascii_lowercase().contains("unknown error") => {
+            Kind::Broken
+        }
         state if state.starts_with("08") || state.starts_with("01") => Kind::Broken,
         _ => Kind::Refused,
     }
@@ -118,6 +125,12 @@ mod tests {
                 0,
                 "[FreeTDS][SQL Server]Unknown error",
                 Kind::Broken,
+            ),
+            (
+                "HY000",
+                0,
+                "[FreeTDS][SQL Server]Could not perform COMMIT or ROLLBACK",
+                Kind::Refused,
             ),
             ("08S01", 10_054, "reset", Kind::Broken),
             (

@@ -12,9 +12,9 @@ use crate::adapters::odbc::fault::Fault;
 /// A statement with its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// The statement, with a `?` for each value.
+    /// The statement, with a `?` for each value; after [`super::values::TIMESTAMP`] it is bound as one.
     pub text: String,
-    /// The values, bound as wide text.
+    /// The values, as text.
     pub values: Vec<String>,
     /// The most characters of each column; a longer one is an error, never cut.
     pub widths: Vec<usize>,
@@ -100,11 +100,40 @@ impl Link {
     ///
     /// A [`Fault`]; rows handed over before it are a part of the answer and prove nothing.
     pub fn query(&self, query: Query, take: &mut dyn FnMut(&Rows)) -> Result<u64, Fault> {
+        self.query_within(query, self.limits, take)
+    }
+
+    /// Runs a statement within limits of its own, such as what is left of a run.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`], as [`Link::query`] says.
+    pub fn query_within(
+        &self,
+        query: Query,
+        limits: Limits,
+        take: &mut dyn FnMut(&Rows),
+    ) -> Result<u64, Fault> {
         #[cfg(feature = "odbc")]
-        return self.worker.query(query, self.limits, take);
+        return self.worker.query(query, limits, take);
         #[cfg(not(feature = "odbc"))]
         {
-            let _ = (query, take, self.limits);
+            let _ = (query, take, limits);
+            Ok(0)
+        }
+    }
+
+    /// Runs a statement, looks at its first rows only and gives the connection up; returns how many came.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`], as [`Link::query`] says.
+    pub fn begin(self, query: Query, limits: Limits) -> Result<u64, Fault> {
+        #[cfg(feature = "odbc")]
+        return self.worker.begin(query, limits);
+        #[cfg(not(feature = "odbc"))]
+        {
+            let _ = (query, limits);
             Ok(0)
         }
     }

@@ -5,23 +5,34 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use odbc_api::buffers::{ColumnarBuffer, WCharColumn};
-use odbc_api::{Connection, ConnectionOptions, Cursor, Error, IntoParameter, environment};
+use odbc_api::parameter::{InputParameter, WithDataType};
+use odbc_api::sys::Timestamp;
+use odbc_api::{
+    Connection, ConnectionOptions, Cursor, DataType, Error, IntoParameter, ResultSetMetadata,
+    environment,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::odbc::fault::{Fault, Kind};
 use crate::adapters::odbc::link::{Limits, Query, Rows};
+use crate::adapters::odbc::values::{Value, typed};
 
-/// Rows fetched at once.
+/// The most rows fetched at once.
 const BUNCH: usize = 2000;
+/// The most characters fetched at once, so that wide columns cost no more memory than narrow ones.
+const BUNCH_CHARS: usize = 256 * 1024;
 /// Bunches that may wait for their reader: memory stays the same however long the answer is.
 const WAITING: usize = 2;
 /// What our own deadline gives a driver beyond the one that the driver was told.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Some rows, the end of them, or a fault.
+type Bunch = Result<Option<Rows>, Fault>;
+
 struct Job {
     query: Query,
     seconds: u32,
-    out: SyncSender<Result<Option<Rows>, Fault>>,
+    out: SyncSender<Bunch>,
 }
 
 /// A worker thread with its connection.
@@ -56,6 +67,20 @@ impl Worker {
         limits: Limits,
         take: &mut dyn FnMut(&Rows),
     ) -> Result<u64, Fault> {
+        let bunches = self.start_query(query, limits)?;
+        self.rows(&bunches, limits, &mut |rows| {
+            take(rows);
+            true
+        })
+    }
+
+    /// Looks at the first rows; what is still to come is not waited for, and the connection is gone with it.
+    pub(super) fn begin(&self, query: Query, limits: Limits) -> Result<u64, Fault> {
+        let bunches = self.start_query(query, limits)?;
+        self.rows(&bunches, limits, &mut |_| false)
+    }
+
+    fn start_query(&self, query: Query, limits: Limits) -> Result<Receiver<Bunch>, Fault> {
         let (out, bunches) = sync_channel(WAITING);
         let job = Job {
             query,
@@ -63,6 +88,16 @@ impl Worker {
             out,
         };
         self.jobs.send(job).map_err(|_| gone())?;
+        Ok(bunches)
+    }
+
+    /// Waits for one bunch after another, until `take` has enough.
+    fn rows(
+        &self,
+        bunches: &Receiver<Bunch>,
+        limits: Limits,
+        take: &mut dyn FnMut(&Rows) -> bool,
+    ) -> Result<u64, Fault> {
         let begun = Instant::now();
         let mut n_rows = 0_u64;
         loop {
@@ -70,7 +105,9 @@ impl Worker {
             match bunches.recv_timeout((limits.silence + GRACE).min(left)) {
                 Ok(Ok(Some(rows))) => {
                     n_rows = n_rows.saturating_add(u64::try_from(rows.len()).unwrap_or(u64::MAX));
-                    take(&rows);
+                    if !take(&rows) {
+                        return Ok(n_rows);
+                    }
                 }
                 Ok(Ok(None)) => return Ok(n_rows),
                 Ok(Err(fault)) => return Err(fault),
@@ -131,22 +168,27 @@ fn serve(
 
 fn run(connection: &Connection<'_>, job: &Job) -> Result<(), Fault> {
     let query = &job.query;
-    let values: Vec<_> = query
-        .values
-        .iter()
-        .map(|value| value.as_str().into_parameter())
-        .collect();
+    let values = typed(&query.text, &query.values)?;
+    let values: Vec<_> = values.iter().map(bound).collect();
     let seconds = Some(job.seconds.try_into().unwrap_or(usize::MAX));
     let cursor = if values.is_empty() {
         connection.execute(&query.text, (), seconds)
     } else {
         connection.execute(&query.text, &values[..], seconds)
     };
-    let Some(cursor) = cursor.map_err(fault)? else {
+    let Some(mut cursor) = cursor.map_err(fault)? else {
         return Err(Fault::new(Kind::Refused, "the statement returns no rows"));
     };
+    let n_columns = cursor.num_result_cols().map_err(fault)?;
+    if usize::try_from(n_columns).ok() != Some(query.widths.len()) {
+        let wanted = query.widths.len();
+        let told = format!("the statement gives {n_columns} columns, {wanted} are read");
+        return Err(Fault::new(Kind::Refused, told));
+    }
+    let bunch = BUNCH_CHARS / query.widths.iter().sum::<usize>().max(1);
+    let bunch = bunch.clamp(1, BUNCH);
     let columns = query.widths.iter().zip(1_u16..);
-    let columns = columns.map(|(width, number)| (number, WCharColumn::new(BUNCH, *width)));
+    let columns = columns.map(|(width, number)| (number, WCharColumn::new(bunch, *width)));
     let mut cursor = cursor
         .bind_buffer(ColumnarBuffer::new(columns.collect()))
         .map_err(fault)?;
@@ -157,6 +199,24 @@ fn run(connection: &Connection<'_>, job: &Job) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+fn bound(value: &Value) -> Box<dyn InputParameter + '_> {
+    match value {
+        Value::Text(text) => Box::new(text.as_str().into_parameter()),
+        Value::Timestamp([year, month, day, hour, minute, second]) => Box::new(WithDataType {
+            value: Timestamp {
+                year: i16::try_from(*year).unwrap_or(i16::MAX),
+                month: *month,
+                day: *day,
+                hour: *hour,
+                minute: *minute,
+                second: *second,
+                fraction: 0,
+            },
+            data_type: DataType::Timestamp { precision: 0 },
+        }),
+    }
 }
 
 fn text(bunch: &ColumnarBuffer<WCharColumn>) -> Result<Rows, Fault> {

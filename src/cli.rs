@@ -120,12 +120,17 @@ pub enum Command {
     Gc,
     /// Run all stages in order
     Run,
+    /// Listen for the store's hook until stopped; health and metrics
+    Serve,
+    /// Configure the store's hook, which tells of orders at once
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Show orders per state, what waits for a person, and the last runs
     Status,
     /// Ask the ERP for the stock of a SKU, per base and in total
     Stock(SkuArg),
     /// Show everything known about an order
-    Show(OrderArg),
+    Show(ShowArgs),
     /// Explain the published number of a SKU, or of every SKU of an order
     Explain(WhatArg),
     /// Send an order, or a notice, on its way again after its reason was mended
@@ -150,6 +155,17 @@ pub enum Command {
     Completions(ShellArg),
     /// Print the manual page
     Man,
+}
+
+/// The hook's configuration in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum HookCommand {
+    /// Create or replace it; the store first tries whether our address answers
+    Install,
+    /// Show it, and whether it is as it should be
+    Show,
+    /// Remove it
+    Remove,
 }
 
 /// What `poll` can be asked for.
@@ -216,12 +232,15 @@ pub struct SkuArg {
     pub sku: String,
 }
 
-/// An order.
+/// What `show` can be asked for.
 #[derive(Debug, Clone, Args)]
-pub struct OrderArg {
+pub struct ShowArgs {
     /// The order's id
     #[arg(value_parser = order_id)]
     pub order: OrderId,
+    /// Also ask the ERP's tables for sales documents that bear the order's id (needs erp.dragonfish.sql)
+    #[arg(long)]
+    pub erp: bool,
 }
 
 /// A SKU or an order.

@@ -8,6 +8,7 @@
 //! - [`store`]: SQLite, the only memory. → domain
 //! - [`stages`]: the pipeline, one stage per invocation. → domain, store
 //! - [`desk`]: what an operator asks. → domain, store
+//! - [`serve`]: the long-running door: VTEX's hook, health, metrics. → domain, store
 //! - [`config`]: one file, environment, flags; validated once. → domain's value types
 //! - [`adapters`]: the only rooms that speak foreign languages. → domain, their own configuration section
 //! - [`cli`], [`exit`], [`logging`]: the contract with cron and the operator.
@@ -39,6 +40,8 @@ pub mod store;
 pub mod stages;
 
 pub mod desk;
+
+pub mod serve;
 
 pub mod config;
 

@@ -36,6 +36,9 @@ pub fn init(options: LogOptions) {
         env_logger::Builder::new()
             .filter_level(level.min(LevelFilter::Warn))
             .filter_module("stockbridge", level)
+            // It logs every record of a driver, "changed database context" at each connection among them. What matters of
+            // them comes back as an error and is told by us.
+            .filter_module("odbc_api", level.min(LevelFilter::Error))
             .format(move |out, record| {
                 let at = jiff::Timestamp::now();
                 let line = if json {

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 4;
 fn play(shop: &Shop, fault: impl Fn(&Shop)) -> [OrderId; 2] {
     // The first order makes the listing believable: from now on a canary can be found.
     shop.sell(2, 1);
-    shop.cycles(3);
+    shop.finish();
     shop.assert_right();
     shop.sandbox.faults.clear();
     fault(shop);

@@ -37,6 +37,8 @@ const STEPS: &[(&str, &str)] = &[
     "UPDATE outbox SET channel = 'shop', base = 'CENTRO';"),
     (include_str!("../sql/migrations/0006_products.sql"),
     "INSERT INTO skus (sku, read_at, product) VALUES ('7', 1, '100');"),
+    (include_str!("../sql/migrations/0007_inbox.sql"),
+    "INSERT INTO inbox (order_id, heard_at, first_at) VALUES ('2-01', 1, 1);"),
 ];
 
 fn options(path: &Path) -> OpenOptions {

@@ -7,8 +7,8 @@ use stockbridge::domain::ids::{BaseCode, OrderId, SkuId, SkuRef, WarehouseId};
 use stockbridge::domain::movement::{ErpDay, FoundMovement, Movement};
 use stockbridge::domain::order::{FeedEvent, OrderDocument, OrderStage};
 use stockbridge::domain::ports::{
-    FeedConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortResult, ReservationState,
-    Search, SkuInfo, StoreStock, Storefront,
+    FeedConfig, HookConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortResult,
+    ReservationState, Search, SkuInfo, StoreStock, Storefront,
 };
 use stockbridge::domain::time::Moment;
 
@@ -133,6 +133,15 @@ impl Storefront for Misread<'_> {
     }
     fn install_feed(&self) -> PortResult<()> {
         self.0.install_feed()
+    }
+    fn hook_config(&self) -> PortResult<Option<HookConfig>> {
+        self.0.hook_config()
+    }
+    fn install_hook(&self) -> PortResult<()> {
+        self.0.install_hook()
+    }
+    fn remove_hook(&self) -> PortResult<()> {
+        self.0.remove_hook()
     }
     fn read_feed(&self) -> PortResult<Option<Vec<FeedEvent>>> {
         self.0.read_feed()

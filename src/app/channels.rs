@@ -127,6 +127,7 @@ pub fn secrets(config: &Config) -> Vec<(String, &SecretSource)> {
     let password = config.notify.mail.password.as_ref();
     named.extend(password.map(|source| ("notify.mail.password".to_owned(), source)));
     named.extend(config.channel.iter().flat_map(ChannelConfig::secrets));
+    named.extend(crate::config::serve::secrets(&config.serve));
     named
 }
 

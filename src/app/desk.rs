@@ -10,13 +10,15 @@ use serde::Serialize;
 
 use crate::app::world::{Doors, Machine, Memory, open_store, secret, store_failure};
 use crate::app::{Document, Failure, Wrap, complain, print_json, recovery, say, settings};
-use crate::cli::{Cli, Command, ConfigCommand, SkuCommand};
+use crate::cli::{Cli, Command, ConfigCommand, ShowArgs, SkuCommand};
 use crate::config::load::Loaded;
 use crate::config::secret::SecretSource;
 use crate::desk;
 use crate::desk::doctor::{Diagnosis, INTEGRITY};
 use crate::domain::ids::{ErpCode, OrderId, SkuId, SkuRef};
-use crate::domain::ports::{Check, CheckOutcome, Checks, Clock, StockSource, Storefront};
+use crate::domain::ports::{
+    Check, CheckOutcome, Checks, Clock, PortError, StockSource, Storefront,
+};
 use crate::domain::time::Moment;
 use crate::exit::Exit;
 use crate::store::Store;
@@ -86,7 +88,7 @@ pub fn run(cli: &Cli, loaded: &Loaded, wrap: &Wrap) -> Result<Exit, Failure> {
     let machine = Machine::new(loaded).map_err(|err| Failure::new(Exit::Broken, err))?;
     match &cli.command {
         Command::Status => status(cli, &open_store(loaded, &machine)?, &machine),
-        Command::Show(arg) => show(cli, &open_store(loaded, &machine)?, &arg.order),
+        Command::Show(args) => show(cli, loaded, &machine, args),
         Command::Explain(arg) => explain(cli, &open_store(loaded, &machine)?, &arg.what),
         Command::Sku(SkuCommand::List { unmapped }) => {
             let list = desk::sku::list(&open_store(loaded, &machine)?, *unmapped)
@@ -111,6 +113,8 @@ pub fn run(cli: &Cli, loaded: &Loaded, wrap: &Wrap) -> Result<Exit, Failure> {
         Command::Resolve(args) => recovery::resolve(cli, loaded, &machine, args),
         Command::Reconcile(args) => recovery::reconcile(cli, loaded, &machine, args, wrap),
         Command::Backup(args) => recovery::backup(cli, loaded, &machine, args),
+        Command::Serve => crate::app::serve::serve(cli, loaded, &machine),
+        Command::Hook(command) => crate::app::hook::hook(cli, loaded, &machine, *command, wrap),
         Command::Reserve(_)
         | Command::Move(_)
         | Command::PushStock(_)
@@ -160,6 +164,10 @@ fn config(cli: &Cli, loaded: &Loaded, command: &ConfigCommand) -> Result<Exit, F
         ConfigCommand::Check => {
             crate::app::channels::check_templates(&loaded.config)
                 .map_err(|err| Failure::new(Exit::Config, err))?;
+            if let Some(sql) = &loaded.config.erp.dragonfish.sql {
+                crate::config::statements::read(&sql.statements)
+                    .map_err(|err| Failure::new(Exit::Config, err))?;
+            }
             Ok(done(cli, 0, "the configuration is sound".into()))
         }
         ConfigCommand::Show => {
@@ -192,8 +200,9 @@ fn status(cli: &Cli, store: &Store, machine: &Machine) -> Result<Exit, Failure> 
     Ok(exit)
 }
 
-fn show(cli: &Cli, store: &Store, id: &OrderId) -> Result<Exit, Failure> {
-    let view = desk::order::order(store, id)
+fn show(cli: &Cli, loaded: &Loaded, machine: &Machine, args: &ShowArgs) -> Result<Exit, Failure> {
+    let id = &args.order;
+    let mut view = desk::order::order(&open_store(loaded, machine)?, id)
         .map_err(store_failure)?
         .ok_or_else(|| {
             Failure::new(
@@ -201,8 +210,24 @@ fn show(cli: &Cli, store: &Store, id: &OrderId) -> Result<Exit, Failure> {
                 format!("order {id} is not known; hint: stockbridge poll --order {id}"),
             )
         })?;
+    if args.erp {
+        let memory = Memory::open(loaded, machine, false)?;
+        let doors = Doors::open(loaded, machine, &memory, PATIENCE)?;
+        view.papers = Some(doors.dragonfish.papers(id).map_err(unreachable)?);
+    }
     print(cli, Exit::Done, &view, &view);
     Ok(Exit::Done)
+}
+
+/// The failure of a question to an outside system.
+fn unreachable(err: PortError) -> Failure {
+    let exit = match err {
+        PortError::Denied { .. } => Exit::Denied,
+        PortError::Transient { .. } | PortError::Uncertain { .. } | PortError::Rejected { .. } => {
+            Exit::Unreachable
+        }
+    };
+    Failure::new(exit, err.to_string())
 }
 
 /// Finds a SKU by its id or its reference.
@@ -328,7 +353,13 @@ fn remito_done(
 fn stock(cli: &Cli, loaded: &Loaded, machine: &Machine, what: &str) -> Result<Exit, Failure> {
     let memory = Memory::open(loaded, machine, false)?;
     let doors = Doors::open(loaded, machine, &memory, PATIENCE)?;
-    let code = find_code(&memory.store, &doors.dragonfish, what)?;
+    let code = match find_code(&memory.store, &doors.dragonfish, what) {
+        Err(failure) if doors.dragonfish.has_tables() => {
+            let found = doors.dragonfish.of_bar_code(what).map_err(unreachable)?;
+            found.map(|(code, _)| code).ok_or(failure)?
+        }
+        found => found?,
+    };
     let counted = settings::counted_bases(&settings::settings(&loaded.config))
         .into_iter()
         .collect();
@@ -338,12 +369,14 @@ fn stock(cli: &Cli, loaded: &Loaded, machine: &Machine, what: &str) -> Result<Ex
         &counted,
         &loaded.config.erp.blocked_bases,
     );
-    let view = view.map_err(|err| match err {
-        crate::domain::ports::PortError::Denied { .. } => {
-            Failure::new(Exit::Denied, err.to_string())
+    let mut view = view.map_err(unreachable)?;
+    if doors.dragonfish.has_tables() {
+        match doors.dragonfish.bar_code(&code) {
+            Ok(found) => view.bar_code = found,
+            // The stock was read; that its bar code was not is no reason to keep it back.
+            Err(err) => log::warn!("the bar code of {code} is not known: {err}"),
         }
-        _ => Failure::new(Exit::Unreachable, err.to_string()),
-    })?;
+    }
     let exit = if view.missing.is_empty() {
         Exit::Done
     } else {
@@ -376,6 +409,7 @@ fn doctor(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Failure
         ));
     }
     checks.extend(secrets(loaded, machine.clock.now()));
+    checks.extend(crate::app::serve::checks(loaded));
     let broken = match Memory::open(loaded, machine, false) {
         Err(failure) => {
             let broken = failure.exit == Exit::Broken;

@@ -9,8 +9,8 @@ use crate::domain::movement::{ErpDay, FoundMovement, Movement};
 use crate::domain::notice::Notice;
 use crate::domain::order::{FeedEvent, OrderDocument};
 use crate::domain::ports::{
-    FeedConfig, ListFilter, ListPage, Listing, MovementSink, Notifier, Permit, PortError,
-    PortResult, ReservationState, Search, SkuInfo, StoreStock, Storefront,
+    FeedConfig, HookConfig, ListFilter, ListPage, Listing, MovementSink, Notifier, Permit,
+    PortError, PortResult, ReservationState, Search, SkuInfo, StoreStock, Storefront,
 };
 use crate::domain::time::Moment;
 
@@ -27,6 +27,15 @@ impl Storefront for Dry<'_, dyn Storefront + '_> {
     }
     fn install_feed(&self) -> PortResult<()> {
         Err(would("create the feed's configuration".into()))
+    }
+    fn hook_config(&self) -> PortResult<Option<HookConfig>> {
+        self.0.hook_config()
+    }
+    fn install_hook(&self) -> PortResult<()> {
+        Err(would("create the hook's configuration".into()))
+    }
+    fn remove_hook(&self) -> PortResult<()> {
+        Err(would("remove the hook's configuration".into()))
     }
     fn read_feed(&self) -> PortResult<Option<Vec<FeedEvent>>> {
         self.0.read_feed()

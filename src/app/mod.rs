@@ -8,7 +8,9 @@ mod channels;
 mod custody;
 mod desk;
 mod dry;
+mod hook;
 mod recovery;
+mod serve;
 mod world;
 
 use std::collections::BTreeMap;
@@ -173,7 +175,9 @@ fn stages_of(command: &Command) -> Option<Vec<Stage>> {
         Command::Notify(_) => Some(vec![Stage::Notify]),
         Command::Gc => Some(vec![Stage::Gc]),
         Command::Run => Some(Stage::ALL.to_vec()),
-        Command::Status
+        Command::Serve
+        | Command::Hook(_)
+        | Command::Status
         | Command::Stock(_)
         | Command::Show(_)
         | Command::Explain(_)

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::adapters::host::FileLocks;
 use crate::app::desk::{PATIENCE, done, print};
+use crate::app::serve::SERVE_LOCK;
 use crate::app::world::{Doors, Machine, Memory, here, open_options, open_store, store_failure};
 use crate::app::{Failure, Wrap, complain, in_context, settings};
 use crate::cli::{
@@ -36,12 +37,25 @@ const STORE_MARGIN_MS: i64 = 5 * 60_000;
 
 /// Takes the locks of all stages in pipeline order, then the storefront's.
 fn all_locks(cli: &Cli, machine: &Machine, loaded: &Loaded) -> Result<Vec<Box<dyn Held>>, Failure> {
+    let names = Stage::ALL.iter().map(|stage| stage.as_str());
+    hold(cli, machine, loaded, names.chain(["vtex"]))
+}
+
+/// Takes the lock of the long-running door too: it has the state file open, which must not be moved under it.
+fn exclusive(cli: &Cli, machine: &Machine, loaded: &Loaded) -> Result<Vec<Box<dyn Held>>, Failure> {
+    let mut held = hold(cli, machine, loaded, [SERVE_LOCK].into_iter())?;
+    held.extend(all_locks(cli, machine, loaded)?);
+    Ok(held)
+}
+
+fn hold(
+    cli: &Cli,
+    machine: &Machine,
+    loaded: &Loaded,
+    names: impl Iterator<Item = &'static str>,
+) -> Result<Vec<Box<dyn Held>>, Failure> {
     let shared = loaded.config.store.shared_locks.clone();
     let locks = FileLocks::new(machine.state.clone(), shared);
-    let names = Stage::ALL
-        .iter()
-        .map(|stage| stage.as_str())
-        .chain(["vtex"]);
     let mut held = Vec::new();
     for name in names {
         let wait = cli.global.wait.duration().max(Duration::from_millis(50));
@@ -341,7 +355,7 @@ fn restore(
         state.display()
     );
     confirm(yes, &what, "restore").inspect_err(|_| remove_all(&options.path))?;
-    let _locks = all_locks(cli, machine, loaded).inspect_err(|_| remove_all(&options.path))?;
+    let _locks = exclusive(cli, machine, loaded).inspect_err(|_| remove_all(&options.path))?;
     let here = here(loaded, machine);
     store
         .write(|tx| {
@@ -387,7 +401,7 @@ fn adopt(cli: &Cli, loaded: &Loaded, machine: &Machine, yes: bool) -> Result<Exi
         )
     };
     confirm(yes, &what, "adopt")?;
-    let _locks = all_locks(cli, machine, loaded)?;
+    let _locks = exclusive(cli, machine, loaded)?;
     let mark = MarkFile::read(state).ok().flatten();
     let store = if lost {
         Store::open(&options)

@@ -124,6 +124,8 @@ fn poll(config: &Config) -> Poll {
         feed: poll.mode != PollMode::List,
         list: poll.mode != PollMode::Feed,
         manage_feed: config.vtex.manage_feed,
+        hook: config.serve.hook.is_some(),
+        manage_hook: config.serve.hook.as_ref().is_some_and(|hook| hook.manage),
         sweep_every: poll.sweep_every.ms(),
         sweep_window: poll.sweep_window.ms(),
         ready_sweep_every: poll.ready_sweep_every.ms(),

@@ -273,17 +273,24 @@ impl<'a> Doors<'a> {
             Some(source) => Some(secret(loaded, "erp.dragonfish.sql.password", source)?),
             None => None,
         };
+        let statements = match sql {
+            Some(sql) => crate::config::statements::read(&sql.statements).map_err(wrong)?,
+            None => std::collections::BTreeMap::new(),
+        };
         let setup = Setup {
             erp: &config.erp,
             counted: settings::counted_bases(&settings::settings(config)),
             movement_limit: config.protocol.movement_limit.duration(),
             token: erp_token,
             sql_password,
+            statements,
             env,
             locks: &memory.locks,
         };
         Ok(Self {
-            vtex: Vtex::new(&config.vtex, &key, &token, env).map_err(wrong)?,
+            vtex: Vtex::new(&config.vtex, &key, &token, env)
+                .map_err(wrong)?
+                .with_hook(crate::app::hook::target(loaded)?),
             dragonfish: Dragonfish::new(setup).map_err(wrong)?,
             channels: Channels::open(loaded, machine)?,
         })

@@ -520,6 +520,14 @@ fn anchor(config: &mut Config, folder: &Path) {
         &mut config.vtex.ca_file,
     ];
     optional.into_iter().flatten().for_each(anchored);
+    if let Some(tls) = &mut config.serve.tls {
+        anchored(&mut tls.certificate);
+        anchored(&mut tls.key);
+    }
+    let sql = config.erp.dragonfish.sql.as_mut();
+    sql.into_iter()
+        .flat_map(|sql| sql.statements.values_mut())
+        .for_each(anchored);
     for channel in &mut config.channel {
         let mail = channel.mail.as_mut();
         let files = mail.map(|mail| [&mut mail.folder, &mut mail.ca_file]);

@@ -6,7 +6,13 @@ pub mod span;
 
 pub mod sections;
 
+pub mod sql;
+
+pub mod statements;
+
 pub mod channels;
+
+pub mod serve;
 
 pub mod secret;
 

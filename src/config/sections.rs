@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::channels::{ChannelConfig, RouteConfig};
 use crate::config::secret::SecretSource;
+use crate::config::serve::ServeConfig;
 use crate::config::span::Span;
+use crate::config::sql::{OnDisagreement, SqlConfig, StockRoad};
 use crate::domain::ids::{BaseCode, SkuRef, WarehouseId};
 use crate::domain::qty::Qty;
 use crate::domain::stock::NegativeShop;
@@ -49,6 +51,9 @@ pub struct Config {
     /// What is forgotten, and when.
     #[serde(default)]
     pub gc: GcConfig,
+    /// The long-running door.
+    #[serde(default)]
+    pub serve: ServeConfig,
 }
 
 /// Where the memory is kept.
@@ -361,6 +366,9 @@ pub struct DragonfishConfig {
     /// Which road stock is read by.
     #[serde(default)]
     pub stock_source: StockRoad,
+    /// What becomes of a variant of which two roads gave two figures, with `stock_source = "both"`.
+    #[serde(default)]
+    pub on_disagreement: OnDisagreement,
     /// The SQL Server behind the service; needed where stock is read by SQL.
     #[serde(default)]
     pub sql: Option<SqlConfig>,
@@ -385,54 +393,6 @@ pub struct DragonfishConfig {
     /// How early `doctor` and the log warn of the token's end.
     #[serde(default = "d::token_warning")]
     pub token_warning: Span,
-}
-
-/// Which road stock is read by. The second road is taken when the first fails, never because it answered zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StockRoad {
-    /// The REST service.
-    #[default]
-    Api,
-    /// The bases' tables.
-    Sql,
-    /// The service; the tables when it fails.
-    ApiThenSql,
-    /// The tables; the service when they fail.
-    SqlThenApi,
-}
-
-/// A SQL Server reached over ODBC, with a login that can only read.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct SqlConfig {
-    /// The driver's registered name, or the absolute path of its library.
-    #[serde(default = "d::sql_driver")]
-    pub driver: String,
-    /// `host`, `host\\instance` or `host,port`.
-    #[serde(default)]
-    pub server: String,
-    /// A login of the server; without one the account of the process logs in (Windows, Kerberos).
-    #[serde(default)]
-    pub user: Option<String>,
-    /// Its password.
-    #[serde(default)]
-    pub password: Option<SecretSource>,
-    /// Require an encrypted connection.
-    #[serde(default = "d::yes")]
-    pub encrypt: bool,
-    /// Accept any certificate.
-    #[serde(default)]
-    pub trust_server_certificate: bool,
-    /// A whole connection string in place of the keys above, without a password.
-    #[serde(default)]
-    pub connection_string: Option<String>,
-    /// Time to connect.
-    #[serde(default = "d::erp_connect")]
-    pub connect_timeout: Span,
-    /// Time to the first rows of a statement, and from one bunch of rows to the next.
-    #[serde(default = "d::sql_silence")]
-    pub statement_timeout: Span,
 }
 
 /// Which figure is stock.
@@ -724,12 +684,6 @@ mod d {
     }
     pub(super) fn erp_connect() -> Span {
         Span::secs(10)
-    }
-    pub(super) fn sql_driver() -> String {
-        "ODBC Driver 18 for SQL Server".into()
-    }
-    pub(super) fn sql_silence() -> Span {
-        Span::secs(30)
     }
     pub(super) fn erp_stock() -> Span {
         Span::secs(180)

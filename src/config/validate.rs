@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::config::load::ConfigError;
 use crate::config::sections::{
     Config, DragonfishConfig, ErpConfig, MailAuth, MailSecurity, MailTransport, StockField,
-    StockRoad, VirtualDepot, WarehouseConfig,
+    VirtualDepot, WarehouseConfig,
 };
 use crate::config::span::Span;
+use crate::config::sql::StockRoad;
 use crate::domain::ids::BaseCode;
 use crate::domain::time::Moment;
 
@@ -28,6 +29,7 @@ pub fn validate(config: &Config) -> (Vec<ConfigError>, Vec<String>) {
     check.warehouses(config);
     check.mail(config);
     crate::config::channels_check::check(config, &mut check.errors);
+    crate::config::serve::check(config, &mut check.errors, &mut check.warnings);
     check.spans(config);
     check.numbers(config);
     if Moment::parse(&config.poll.cutover).is_none() {
@@ -46,14 +48,14 @@ struct Check {
 }
 
 /// The parts of an address that matter.
-struct Address<'a> {
-    secure: bool,
-    host: &'a str,
-    path: &'a str,
+pub(super) struct Address<'a> {
+    pub(super) secure: bool,
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
 }
 
 /// Takes an address apart; credentials, queries and fragments have no place in one.
-fn address(text: &str) -> Result<Address<'_>, &'static str> {
+pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
     let (secure, rest) = match text.split_once("://") {
         Some(("https", rest)) => (true, rest),
         Some(("http", rest)) => (false, rest),
@@ -196,6 +198,13 @@ impl Check {
         if sql.encrypt && sql.trust_server_certificate {
             self.warnings.push(
                 "erp.dragonfish.sql.trust_server_certificate accepts whoever answers as the SQL Server".into(),
+            );
+        }
+        if sql.changes_overlap.duration() > Duration::from_secs(24 * 3600) {
+            self.fail(
+                "erp.dragonfish.sql.changes_overlap",
+                "must be at most 24h",
+                "it is for clocks that differ; push.full_every finds everything else",
             );
         }
         for (key, span) in [
@@ -459,6 +468,7 @@ impl Check {
         let (s, h) = (Span::secs, Span::hours);
         let (vtex, poll, protocol) = (&config.vtex, &config.poll, &config.protocol);
         let (dragonfish, notify, gc) = (&config.erp.dragonfish, &config.notify, &config.gc);
+        let serve = &config.serve;
         let bounds: &[(&str, Span, Span, Span)] = &[
             ("vtex.feed_visibility", vtex.feed_visibility, s(30), h(12)),
             ("vtex.connect_timeout", vtex.connect_timeout, s(1), s(60)),
@@ -565,6 +575,12 @@ impl Check {
                 h(365 * DAY),
             ),
             ("notify.digest_every", notify.digest_every, h(1), h(7 * DAY)),
+            ("serve.wake_every", serve.wake_every, s(1), h(1)),
+            ("serve.run_limit", serve.run_limit, s(300), h(2)),
+            ("serve.read_timeout", serve.read_timeout, s(1), s(60)),
+            // VTEX gives up after 5 seconds.
+            ("serve.answer_timeout", serve.answer_timeout, s(1), s(4)),
+            ("serve.stale_after", serve.stale_after, s(60), h(7 * DAY)),
             (
                 "notify.mail.timeout",
                 notify.mail.timeout,

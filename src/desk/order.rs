@@ -29,6 +29,9 @@ pub struct OrderView {
     pub snapshot: Vec<(String, String, String, String)>,
     /// The notices about it: kind, state, when written.
     pub notices: Vec<(String, String, String)>,
+    /// Sales documents of the ERP that bear its id; `None` when nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub papers: Option<Vec<String>>,
 }
 
 /// One line of an order.
@@ -139,6 +142,7 @@ pub fn order(store: &Store, id: &OrderId) -> StoreResult<Option<OrderView>> {
                 )
             })
             .collect(),
+        papers: None,
     }))
 }
 
@@ -202,6 +206,18 @@ impl fmt::Display for OrderView {
         }
         for (kind, state, at) in &self.notices {
             writeln!(f, "  {kind:<24}{state:<12}{at}")?;
+        }
+        match &self.papers {
+            None => {}
+            Some(papers) if papers.is_empty() => {
+                writeln!(f, "No sales document of the ERP bears its id")?;
+            }
+            Some(papers) => {
+                writeln!(f, "Sales documents of the ERP that bear its id")?;
+                papers
+                    .iter()
+                    .try_for_each(|paper| writeln!(f, "  {paper}"))?;
+            }
         }
         Ok(())
     }

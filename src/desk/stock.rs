@@ -23,6 +23,8 @@ pub struct StockView {
     pub missing: Vec<BaseCode>,
     /// Bases that are left out by configuration.
     pub blocked: Vec<BaseCode>,
+    /// The bar code by which people know it, with the units it stands for; `None` where nobody was asked, or there is none.
+    pub bar_code: Option<(String, Qty)>,
     /// What else a person should know.
     pub note: Option<String>,
 }
@@ -63,7 +65,8 @@ pub fn stock(
             .collect(),
         blocked: blocked.to_vec(),
         bases,
-        note,
+        bar_code: None,
+        note: note.or_else(|| levels.doubts.get(code).cloned()),
     })
 }
 
@@ -84,6 +87,9 @@ impl fmt::Display for StockView {
         if !self.blocked.is_empty() {
             let blocked: Vec<_> = self.blocked.iter().map(ToString::to_string).collect();
             writeln!(f, "  left out: {}", blocked.join(", "))?;
+        }
+        if let Some((bar_code, units)) = &self.bar_code {
+            writeln!(f, "  bar code {bar_code}, for {units}")?;
         }
         if let Some(note) = &self.note {
             writeln!(f, "  {note}")?;

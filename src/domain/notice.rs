@@ -37,13 +37,15 @@ pub enum NoticeKind {
     AnotherWriter,
     /// The ERP no longer knows a SKU: it was set to zero.
     Vanished,
+    /// Two ways to read the ERP's stock gave two figures.
+    TwoFigures,
     /// Alerts that came again and were only counted.
     Digest,
 }
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Remito,
         Self::RemitoChanged,
         Self::RemitoWithdrawn,
@@ -56,6 +58,7 @@ impl NoticeKind {
         Self::StuckReservation,
         Self::AnotherWriter,
         Self::Vanished,
+        Self::TwoFigures,
         Self::Digest,
     ];
 
@@ -74,6 +77,7 @@ impl NoticeKind {
             Self::StuckReservation => "stuck-reservation",
             Self::AnotherWriter => "another-writer",
             Self::Vanished => "vanished",
+            Self::TwoFigures => "two-figures",
             Self::Digest => "digest",
         }
     }
@@ -93,7 +97,8 @@ impl NoticeKind {
             | Self::Brake
             | Self::StuckReservation
             | Self::AnotherWriter
-            | Self::Vanished => true,
+            | Self::Vanished
+            | Self::TwoFigures => true,
             Self::Remito
             | Self::RemitoChanged
             | Self::RemitoWithdrawn

@@ -2,7 +2,7 @@
 //!
 //! Every call blocks, is bounded by its adapter's own limits, and ends in a [`PortError`] whose variant is a decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,17 @@ pub struct FeedConfig {
     pub retention_s: u64,
 }
 
+/// The storefront's hook, as configured there: it posts each event of an order to our address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookConfig {
+    /// The address it posts to.
+    pub url: String,
+    /// Whether it is what this program would install.
+    pub as_wanted: bool,
+    /// What differs, for a person; empty when nothing does.
+    pub difference: String,
+}
+
 /// By which date a window of the order list is cut, or which orders it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -202,6 +213,12 @@ pub trait Storefront: Sync {
     fn feed_config(&self) -> PortResult<Option<FeedConfig>>;
     /// Creates or repairs the feed's configuration.
     fn install_feed(&self) -> PortResult<()>;
+    /// Reads the hook's configuration; `None` when there is none.
+    fn hook_config(&self) -> PortResult<Option<HookConfig>>;
+    /// Creates or replaces the hook's configuration; the storefront first tries whether our address answers.
+    fn install_hook(&self) -> PortResult<()>;
+    /// Removes the hook's configuration; without one nothing happens.
+    fn remove_hook(&self) -> PortResult<()>;
     /// Reads the next events, at most ten; `None` when the feed has no configuration.
     fn read_feed(&self) -> PortResult<Option<Vec<FeedEvent>>>;
     /// Takes the events with these handles off the feed.
@@ -251,6 +268,16 @@ pub trait StockSource: Sync {
     fn read(&self, codes: &[ErpCode]) -> PortResult<StockLevels>;
     /// Reads the stock of every variant in the bases that count. `progress` is told how many rows were read so far.
     fn read_all(&self, progress: &dyn Fn(u64)) -> PortResult<StockLevels>;
+    /// Reads the stock of every variant as [`StockSource::read_all`] does, for a caller who looks at these only: what else is
+    /// read need not be kept, and may be in the answer or not.
+    fn read_wanted(
+        &self,
+        wanted: &BTreeSet<ErpCode>,
+        progress: &dyn Fn(u64),
+    ) -> PortResult<StockLevels> {
+        let _ = wanted;
+        self.read_all(progress)
+    }
     /// Tells whose stock may have changed since a watermark of this source's own; `None` when it cannot tell. Without a
     /// watermark it names no code and says where to go on from.
     fn changed_since(&self, watermark: Option<i64>) -> PortResult<Option<Changes>> {

@@ -207,6 +207,8 @@ pub struct StockLevels {
     pub variants: BTreeMap<ErpCode, VariantLevels>,
     /// Bases that could not be read for any variant, with the reason.
     pub missing: BTreeMap<BaseCode, String>,
+    /// Variants of which two roads gave two figures, in one sentence each, whatever was then made of them.
+    pub doubts: BTreeMap<ErpCode, String>,
     /// How it was read (`api`, `api bulk`, `sql`).
     pub road: String,
 }

@@ -304,6 +304,6 @@ fn write_reply(stream: &mut TcpStream, reply: &Reply, keep: bool) -> std::io::Re
     clippy::disallowed_methods,
     reason = "a peer that hangs must really hang"
 )]
-fn pause(ms: u64) {
+pub(super) fn pause(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
 }

@@ -1,4 +1,6 @@
-//! Learns of orders: from the feed, from the list behind it, by id. What is read is durable before the feed forgets it.
+//! Learns of orders: from the hook's inbox, from the feed, from the list behind both, by id. What is read is durable before the feed forgets it.
+
+mod inbox;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +13,7 @@ use crate::domain::time::Moment;
 use crate::stages::context::{BATCH, Context, Pace, in_parallel};
 use crate::stages::intake;
 use crate::stages::report::{Report, StageResult};
+use crate::store::inbox::Hint;
 use crate::store::orders::{FoundBy, OrderRow};
 
 /// Orders a page of the list holds, and pages the storefront gives for one filter.
@@ -40,6 +43,10 @@ pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
         return poll
             .window(ListFilter::Created(since, until), FoundBy::Operator, report)
             .map(|_| ());
+    }
+    poll.drain_inbox(report)?;
+    if ctx.settings.poll.hook {
+        poll.check_hook(report)?;
     }
     if ctx.settings.poll.feed && poll.check_feed(report)? {
         poll.drain(report)?;
@@ -71,22 +78,37 @@ struct Poll<'a> {
 }
 
 impl Poll<'_> {
-    /// Reads one order and makes it durable.
+    /// Reads one order and makes it durable; one that is missing is unusable.
     fn take(&self, id: &OrderId, found_by: FoundBy, report: &mut Report) -> StageResult<Taken> {
-        if self.taken.borrow().contains(id) {
-            return Ok(Taken::Durable);
+        let taken = self.take_told(id, found_by, None, report)?;
+        Ok(taken.unwrap_or_else(|| Taken::Unusable("the storefront has no such order".into())))
+    }
+
+    /// Reads one order, makes it durable and takes its hint out of the inbox, all in one transaction; `None` when the
+    /// storefront has no such order.
+    fn take_told(
+        &self,
+        id: &OrderId,
+        found_by: FoundBy,
+        hint: Option<&Hint>,
+        report: &mut Report,
+    ) -> StageResult<Option<Taken>> {
+        if hint.is_none() && self.taken.borrow().contains(id) {
+            return Ok(Some(Taken::Durable));
         }
         let known = self.ctx.store.order(id)?;
         let fetched = match report.called(intake::fetch(self.ctx, id, known.as_ref()))? {
             Ok(Some(fetched)) => fetched,
-            Ok(None) => return Ok(Taken::Unusable("the storefront has no such order".into())),
-            Err(PortError::Rejected { reason }) => return Ok(Taken::Unusable(reason)),
-            Err(err) => return Ok(Taken::Failed(err.to_string())),
+            Ok(None) => return Ok(None),
+            Err(PortError::Rejected { reason }) => return Ok(Some(Taken::Unusable(reason))),
+            Err(err) => return Ok(Some(Taken::Failed(err.to_string()))),
         };
-        let recorded = self
-            .ctx
-            .store
-            .write(|tx| intake::record(self.ctx, tx, &fetched, found_by))?;
+        let recorded = self.ctx.store.write(|tx| {
+            if let Some(hint) = hint {
+                tx.take_hint(hint)?;
+            }
+            intake::record(self.ctx, tx, &fetched, found_by)
+        })?;
         self.taken.borrow_mut().insert(id.clone());
         report.count("orders read");
         if fetched.document.foreign_lines > 0 {
@@ -114,7 +136,7 @@ impl Poll<'_> {
                 ),
             );
         }
-        Ok(Taken::Durable)
+        Ok(Some(Taken::Durable))
     }
 
     /// Makes sure the feed is configured; false when it cannot be read.
@@ -132,6 +154,10 @@ impl Poll<'_> {
         };
         match config {
             Some(config) if config.as_wanted => {
+                report.add(
+                    "events on the feed",
+                    usize::try_from(config.depth.unwrap_or(0)).unwrap_or(0),
+                );
                 self.warn_of_backlog(&config, report);
                 Ok(true)
             }

@@ -202,8 +202,12 @@ impl<'a> Push<'a> {
         let (items, left_out) = items(self.ctx, rows)?;
         self.leave_out(&left_out, report)?;
         let progress = |rows| (self.ctx.progress)(rows, 0);
-        let Some(reading) = self.read(|| self.ctx.stock.read_all(&progress), &items, report)?
-        else {
+        let wanted: BTreeSet<_> = items
+            .iter()
+            .filter_map(|item| item.sku.code.clone())
+            .collect();
+        let read = || self.ctx.stock.read_wanted(&wanted, &progress);
+        let Some(reading) = self.read(read, &items, report)? else {
             return Ok(());
         };
         if self.publish(items, &reading, report)? {
@@ -248,6 +252,7 @@ impl<'a> Push<'a> {
                 for (base, reason) in &levels.missing {
                     log::warn!(base = base.as_str(); "base {base} could not be read: {reason}");
                 }
+                self.tell_doubts(&levels.doubts, items)?;
                 Ok(Some(Reading {
                     start_seq,
                     t,
@@ -264,6 +269,27 @@ impl<'a> Push<'a> {
                 Ok(None)
             }
         }
+    }
+
+    /// Tells people of SKUs of which two roads to the ERP's stock gave two figures; the same again is only counted.
+    fn tell_doubts(&self, doubts: &BTreeMap<ErpCode, String>, items: &[Item<'_>]) -> StageResult {
+        let doubt =
+            |item: &Item<'_>| Some((item.sku.label(), doubts.get(item.sku.code.as_ref()?)?));
+        let told: BTreeMap<_, _> = items.iter().filter_map(doubt).collect();
+        let Some((label, doubt)) = told.first_key_value() else {
+            return Ok(());
+        };
+        let body = NoticeBody {
+            reason: Some(format!("SKU {label}: {doubt}")),
+            action: Some("stockbridge stock SKU".into()),
+            figures: BTreeMap::from([("count".into(), told.len().to_string())]),
+            ..NoticeBody::default()
+        };
+        self.ctx.store.write(|tx| {
+            self.ctx
+                .notify(tx, NoticeKind::TwoFigures, "push-stock", &body)
+        })?;
+        Ok(())
     }
 
     /// P2–P6 for the items of one reading; true when every item was looked at.

@@ -77,6 +77,10 @@ pub struct Poll {
     pub list: bool,
     /// Create and repair the feed's configuration.
     pub manage_feed: bool,
+    /// The storefront's hook posts to us: see that it stays configured.
+    pub hook: bool,
+    /// Create and repair the hook's configuration.
+    pub manage_hook: bool,
     /// How often the list is swept.
     pub sweep_every: i64,
     /// How far a sweep reaches back.

@@ -18,9 +18,11 @@ pub mod watch;
 
 pub mod attempts;
 pub mod feed;
+pub mod figures;
 pub mod findings;
 pub mod gate;
 pub mod gc;
+pub mod inbox;
 pub mod instance;
 pub mod orders;
 pub mod outbox;

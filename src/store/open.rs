@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0004_counter_owner.sql"),
     include_str!("../../sql/migrations/0005_channels.sql"),
     include_str!("../../sql/migrations/0006_products.sql"),
+    include_str!("../../sql/migrations/0007_inbox.sql"),
 ];
 
 /// Free pages are given back when asked.
@@ -171,6 +172,11 @@ impl Store {
             .ok_or_else(|| StoreError::Io("the path of the copy is not UTF-8".into()))?;
         self.conn.execute("VACUUM INTO ?1", [text])?;
         Ok(())
+    }
+
+    /// Changes how long a call waits for another process's write; for a caller that must answer soon.
+    pub fn wait_at_most(&self, wait: Duration) -> StoreResult<()> {
+        Ok(self.conn.busy_timeout(wait)?)
     }
 
     /// Keeps a copy of a file of an older version beside it, `<state>.v1`, before it is upgraded.

@@ -17,6 +17,7 @@ use stockbridge::domain::ids::{BaseCode, OrderId, SkuId, WarehouseId};
 use stockbridge::exit::Exit;
 use stockbridge::sandbox::catalogue::{DEPOT, SHOPS, Variant, WAREHOUSE, base};
 use stockbridge::sandbox::oracle::{Row, bookkeeping, numbers};
+use stockbridge::sandbox::vtex::model::{Hold, Line};
 use stockbridge::sandbox::{APP_KEY, APP_TOKEN, JWT, Sandbox};
 
 /// From one run of cron to the next, for the sandbox's clock.
@@ -149,6 +150,18 @@ impl Shop {
             .into_iter()
             .map(|path| fs::read_to_string(path).unwrap())
             .collect()
+    }
+
+    /// Tells whether an order is in handling and every number of its goods was sent since.
+    pub fn published(&self, order: &OrderId) -> bool {
+        self.sandbox.vtex.with(|store| {
+            let order = &store.orders[order];
+            let sent = |line: &Line| {
+                let shelf = &store.shelves[&(line.sku.clone(), line.warehouse.clone())];
+                line.hold == Hold::Cleared || shelf.written_at >= order.last_change
+            };
+            order.status == "handling" && order.lines.iter().all(sent)
+        })
     }
 
     /// Returns how many outgoing and incoming movements of an order stand in the ERP.

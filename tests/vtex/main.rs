@@ -7,6 +7,8 @@
 )]
 
 mod bench;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod faults;
 mod order;
 mod requests;

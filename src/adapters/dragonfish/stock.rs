@@ -430,6 +430,7 @@ impl<'r> Sheet<'r> {
         StockLevels {
             variants,
             missing: self.missing,
+            doubts: BTreeMap::new(),
             road: road.to_owned(),
         }
     }

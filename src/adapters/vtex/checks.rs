@@ -10,13 +10,16 @@ const CLOCK_WARN_MS: i64 = 30_000;
 
 impl Checks for Vtex<'_> {
     fn checks(&self) -> Vec<Check> {
-        vec![
+        let hook = self.hook.as_ref().map(|_| self.check_hook());
+        let mut checks = vec![
             self.check_feed(),
             self.check_orders(),
             self.check_warehouses(),
             self.check_stock(),
-            self.check_clock(),
-        ]
+        ];
+        checks.extend(hook);
+        checks.push(self.check_clock());
+        checks
     }
 }
 
@@ -45,6 +48,30 @@ impl Vtex<'_> {
                 "this key has no feed configuration",
             )
             .hint("set vtex.manage_feed = true and run poll"),
+            Err(err) => failed(
+                NAME,
+                &err,
+                "give the key's role `Feed v3 and Hook Admin`, or `Feed v3 and Hook view only`",
+            ),
+        }
+    }
+
+    fn check_hook(&self) -> Check {
+        const NAME: &str = "vtex.hook";
+        match self.hook_config() {
+            Ok(Some(hook)) if hook.as_wanted => Check::new(
+                NAME,
+                CheckOutcome::Ok,
+                format!("configured as wanted, posts to {}", hook.url),
+            ),
+            Ok(Some(hook)) => Check::new(NAME, CheckOutcome::Warn, hook.difference)
+                .hint("stockbridge hook install"),
+            Ok(None) => Check::new(
+                NAME,
+                CheckOutcome::Warn,
+                "this key has no hook configuration; VTEX removes one that had nothing to tell for 3 days",
+            )
+            .hint("stockbridge hook install"),
             Err(err) => failed(
                 NAME,
                 &err,

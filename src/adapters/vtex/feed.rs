@@ -17,7 +17,7 @@ use crate::domain::ports::{FeedConfig, PortError, PortResult};
 /// The most events that one read may ask for.
 const MAX_LOT: usize = 10;
 /// Status changes only: the other type skips events when it filters by status (known issue 832400).
-const FROM_WORKFLOW: &str = "FromWorkflow";
+pub(super) const FROM_WORKFLOW: &str = "FromWorkflow";
 
 #[derive(Deserialize)]
 struct WireConfig {
@@ -32,11 +32,33 @@ struct WireConfig {
     oldest_misspelt: Value,
 }
 
+/// Which events are told, in the configuration of the feed and of the hook alike.
 #[derive(Deserialize)]
-struct WireFilter {
+pub(super) struct WireFilter {
     #[serde(default, rename = "type")]
     kind: Value,
     status: Option<Vec<String>>,
+}
+
+impl WireFilter {
+    /// Says how a filter differs from the one that is wanted.
+    pub(super) fn differences(filter: Option<&Self>) -> Vec<String> {
+        let mut differences = Vec::new();
+        let kind = filter.and_then(|f| text(&f.kind)).unwrap_or_default();
+        if kind != FROM_WORKFLOW {
+            differences.push(format!("its type is {:?}", one_line(&kind, 40)));
+        }
+        let present: &[String] = filter.and_then(|f| f.status.as_deref()).unwrap_or_default();
+        let missing: Vec<&str> = FEED_STATUSES
+            .into_iter()
+            .filter(|wanted| !present.iter().any(|status| status == wanted))
+            .collect();
+        // More statuses than wanted cost only reads; fewer lose orders.
+        if !missing.is_empty() {
+            differences.push(format!("it leaves out {}", missing.join(", ")));
+        }
+        differences
+    }
 }
 
 #[derive(Deserialize)]
@@ -69,21 +91,7 @@ impl Vtex<'_> {
     }
 
     fn judge_feed(&self, wire: &WireConfig) -> FeedConfig {
-        let mut differences = Vec::new();
-        let filter = wire.filter.as_ref();
-        let kind = filter.and_then(|f| text(&f.kind)).unwrap_or_default();
-        if kind != FROM_WORKFLOW {
-            differences.push(format!("its type is {:?}", one_line(&kind, 40)));
-        }
-        let present: &[String] = filter.and_then(|f| f.status.as_deref()).unwrap_or_default();
-        let missing: Vec<&str> = FEED_STATUSES
-            .into_iter()
-            .filter(|wanted| !present.iter().any(|status| status == wanted))
-            .collect();
-        // More statuses than wanted cost only reads; fewer lose orders.
-        if !missing.is_empty() {
-            differences.push(format!("it leaves out {}", missing.join(", ")));
-        }
+        let mut differences = WireFilter::differences(wire.filter.as_ref());
         let queue = wire.queue.as_ref();
         let retention =
             queue.and_then(|q| count(&q.retention).or_else(|| count(&q.retention_small)));
@@ -151,12 +159,25 @@ impl Vtex<'_> {
         Ok(())
     }
 
-    /// Both writes to the feed may be repeated by a later run without harm, so no outcome of them is uncertain.
     fn post_to_feed(&self, name: &'static str, path: &str, body: &Value) -> PortResult<()> {
-        let request = self.request(name, "", Method::POST, path, Some(body))?;
+        self.change(name, Method::POST, path, Some(body))
+            .map(|_| ())
+    }
+
+    /// Every change of the feed and of the hook may be repeated by a later run without harm, so no outcome of them is
+    /// uncertain. Returns false when VTEX answers 404 to a removal.
+    pub(super) fn change(
+        &self,
+        name: &'static str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> PortResult<bool> {
+        let removal = method == Method::DELETE;
+        let request = self.request(name, "", method, path, body)?;
         let answer = self.calls.write(request, None).map_err(certain)?;
-        if answer.is_success() {
-            return Ok(());
+        if answer.is_success() || (removal && answer.status == 404) {
+            return Ok(answer.is_success());
         }
         let reason = self.refusal(name, &answer);
         if answer.status == 429 {

@@ -7,6 +7,7 @@
 mod catalog;
 mod checks;
 mod feed;
+mod hook;
 mod order;
 mod orders;
 mod status;
@@ -29,10 +30,12 @@ use crate::config::sections::VtexConfig;
 use crate::domain::ids::{OrderId, SkuId, SkuRef, WarehouseId};
 use crate::domain::order::{FeedEvent, OrderDocument};
 use crate::domain::ports::{
-    FeedConfig, ListFilter, ListPage, Permit, PortError, PortResult, ReservationState, SkuInfo,
-    StoreStock, Storefront,
+    FeedConfig, HookConfig, ListFilter, ListPage, Permit, PortError, PortResult, ReservationState,
+    SkuInfo, StoreStock, Storefront,
 };
 use crate::domain::time::Moment;
+
+pub use hook::HookTarget;
 
 const APP_KEY: HeaderName = HeaderName::from_static("x-vtex-api-appkey");
 const APP_TOKEN: HeaderName = HeaderName::from_static("x-vtex-api-apptoken");
@@ -42,6 +45,7 @@ pub struct Vtex<'a> {
     config: VtexConfig,
     calls: Calls<'a>,
     headers: HeaderMap,
+    hook: Option<HookTarget>,
 }
 
 impl<'a> Vtex<'a> {
@@ -83,7 +87,14 @@ impl<'a> Vtex<'a> {
             config: config.clone(),
             calls: Calls::new(client, env),
             headers,
+            hook: None,
         })
+    }
+
+    /// Says where the hook is to post to; without it no hook can be installed.
+    pub fn with_hook(mut self, hook: Option<HookTarget>) -> Self {
+        self.hook = hook;
+        self
     }
 
     /// Builds a request; `path` is already encoded.
@@ -188,6 +199,18 @@ impl Storefront for Vtex<'_> {
 
     fn install_feed(&self) -> PortResult<()> {
         self.write_feed_config()
+    }
+
+    fn hook_config(&self) -> PortResult<Option<HookConfig>> {
+        self.read_hook_config()
+    }
+
+    fn install_hook(&self) -> PortResult<()> {
+        self.write_hook_config()
+    }
+
+    fn remove_hook(&self) -> PortResult<()> {
+        self.delete_hook_config()
     }
 
     fn read_feed(&self) -> PortResult<Option<Vec<FeedEvent>>> {

@@ -139,6 +139,23 @@ impl DragonfishModel {
             .unwrap_or_default()
     }
 
+    /// Returns the stock of every base as lines of base, article, colour, size and quantity, with tabs between them: what
+    /// the installation's own tables would hold.
+    pub fn table(&self) -> String {
+        let mut lines = String::new();
+        for (base, stock) in &self.stock {
+            for (variant, qty) in stock {
+                let Variant {
+                    article,
+                    color,
+                    size,
+                } = variant;
+                lines.push_str(&format!("{base}\t{article}\t{color}\t{size}\t{qty}\n"));
+            }
+        }
+        lines
+    }
+
     fn shift(&mut self, base: &BaseCode, variant: &Variant, by: Decimal) {
         *self
             .stock

@@ -100,6 +100,8 @@ pub struct Shelf {
     pub lead_time: String,
     /// How often it was written.
     pub writes: u32,
+    /// When it was last written over the network.
+    pub written_at: Moment,
 }
 
 /// An event on the feed.
@@ -117,6 +119,22 @@ pub struct Event {
     pub born: u64,
 }
 
+/// What the hook is to tell.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// The order.
+    pub order: OrderId,
+    /// The status it went into.
+    pub status: &'static str,
+    /// Not before.
+    pub due: Moment,
+    /// How often it was posted in vain.
+    pub tries: u32,
+}
+
+/// Without anything to tell for so long the hook's configuration is removed.
+const HOOK_FORGOTTEN_MS: i64 = 3 * 86_400_000;
+
 /// How the store behaves where its documentation leaves a choice, and how badly.
 #[derive(Debug, Clone)]
 pub struct Habits {
@@ -130,6 +148,14 @@ pub struct Habits {
     pub duplicate_every: u64,
     /// The catalogue's SKUs that the feed loses, for tests of the sweep: every so many events one is lost; 0 for never.
     pub lose_every: u64,
+    /// The same for the hook: every so many of its events one is told twice, one never; 0 for none.
+    pub hook_double_every: u64,
+    /// See there.
+    pub hook_lose_every: u64,
+    /// The pause after a post in vain; doubles with each further one.
+    pub hook_pause_ms: i64,
+    /// Posts in vain after which an event is given up.
+    pub hook_tries: u32,
 }
 
 impl Default for Habits {
@@ -140,6 +166,10 @@ impl Default for Habits {
             list_lag_ms: 0,
             duplicate_every: 5,
             lose_every: 0,
+            hook_double_every: 0,
+            hook_lose_every: 0,
+            hook_pause_ms: 200,
+            hook_tries: 20,
         }
     }
 }
@@ -159,6 +189,18 @@ pub struct VtexModel {
     pub feed_config: Option<serde_json::Value>,
     /// The feed.
     pub feed: VecDeque<Event>,
+    /// The hook's configuration, as it was sent.
+    pub hook_config: Option<serde_json::Value>,
+    /// What the hook has still to tell.
+    pub hooks: VecDeque<Notification>,
+    /// Events that the hook had to tell, lost ones included.
+    pub hook_events: u64,
+    /// Posts that were answered with 200.
+    pub hook_answers: u64,
+    /// Posts in vain.
+    pub hook_failures: u64,
+    /// When the hook last had something to tell.
+    pub hook_alive: Moment,
     /// Handles that were taken off the feed.
     pub committed: BTreeSet<String>,
     /// How it behaves.
@@ -227,6 +269,9 @@ impl VtexModel {
 
     /// Lets time pass: requested handlings become effective.
     pub fn tick(&mut self, now: Moment) {
+        if now.ms_since(self.hook_alive) >= HOOK_FORGOTTEN_MS {
+            self.hook_config = None;
+        }
         let ready: Vec<OrderId> = self
             .orders
             .values()
@@ -256,11 +301,11 @@ impl VtexModel {
     }
 
     fn tell(&mut self, id: &OrderId, status: &'static str, now: Moment) {
+        self.tell_hook(id, status, now);
         let Some(config) = &self.feed_config else {
             return;
         };
-        let wanted = config.pointer("/filter/status").and_then(|s| s.as_array());
-        if wanted.is_some_and(|wanted| !wanted.iter().any(|s| s == status)) {
+        if !wants(config, status) {
             return;
         }
         self.events += 1;
@@ -288,6 +333,42 @@ impl VtexModel {
             } else {
                 self.feed.push_back(event)
             }
+        }
+    }
+
+    fn tell_hook(&mut self, id: &OrderId, status: &'static str, now: Moment) {
+        let wanted = |config: &serde_json::Value| wants(config, status);
+        if !self.hook_config.as_ref().is_some_and(wanted) {
+            return;
+        }
+        self.hook_alive = now;
+        self.hook_events += 1;
+        let nth = |every: u64, at: u64| every > 0 && self.hook_events % every == at;
+        let copies = if nth(self.habits.hook_lose_every, 0) {
+            0
+        } else if nth(self.habits.hook_double_every, 1) {
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            self.hooks.push_back(Notification {
+                order: id.clone(),
+                status,
+                due: now,
+                tries: 0,
+            });
+        }
+    }
+
+    /// Puts an event that was posted in vain back, for later.
+    pub fn post_again(&mut self, mut hook: Notification, now: Moment) {
+        self.hook_failures += 1;
+        let pause = self.habits.hook_pause_ms << hook.tries.min(16);
+        hook.tries += 1;
+        hook.due = now.plus_ms(pause);
+        if hook.tries <= self.habits.hook_tries {
+            self.hooks.push_back(hook);
         }
     }
 
@@ -486,6 +567,12 @@ impl VtexModel {
             self.committed.insert(handle.clone());
         }
     }
+}
+
+/// Tells whether a filter lets a status through.
+fn wants(config: &serde_json::Value, status: &str) -> bool {
+    let wanted = config.pointer("/filter/status").and_then(|s| s.as_array());
+    wanted.is_none_or(|wanted| wanted.iter().any(|s| s == status))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The store's HTTP interface.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::fmt::rfc2822;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use crate::sandbox::catalogue::{Product, WAREHOUSE};
 use crate::sandbox::faults::Faults;
 use crate::sandbox::http::{Reply, Request, Server};
 use crate::sandbox::vtex::documents;
+use crate::sandbox::vtex::hook::{self, Postmen};
 use crate::sandbox::vtex::model::{Order, Refusal, VtexModel};
 use crate::sandbox::{APP_KEY, APP_TOKEN, SandboxClock};
 
@@ -19,6 +20,7 @@ use crate::sandbox::{APP_KEY, APP_TOKEN, SandboxClock};
 pub struct VtexServer {
     server: Server,
     model: Arc<Mutex<VtexModel>>,
+    _postmen: Arc<Mutex<Option<Postmen>>>,
 }
 
 impl VtexServer {
@@ -33,13 +35,19 @@ impl VtexServer {
         products: &[Product],
     ) -> std::io::Result<Self> {
         let model = Arc::new(Mutex::new(VtexModel::new(products, &[WAREHOUSE, "1_2"])));
+        let postmen = Arc::new(Mutex::new(None));
         let desk = Desk {
             model: Arc::clone(&model),
             clock,
             faults,
+            postmen: Arc::clone(&postmen),
         };
         let server = Server::start(Arc::new(move |request| desk.answer(request)))?;
-        Ok(Self { server, model })
+        Ok(Self {
+            server,
+            model,
+            _postmen: postmen,
+        })
     }
 
     /// Returns the store's address.
@@ -58,16 +66,16 @@ impl VtexServer {
     }
 }
 
-fn lock(model: &Mutex<VtexModel>) -> MutexGuard<'_, VtexModel> {
-    model
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+pub(super) fn lock(model: &Mutex<VtexModel>) -> MutexGuard<'_, VtexModel> {
+    model.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Desk {
     model: Arc<Mutex<VtexModel>>,
     clock: SandboxClock,
     faults: Faults,
+    /// Hired with the first hook.
+    postmen: Arc<Mutex<Option<Postmen>>>,
 }
 
 fn problem(status: u16, code: &str, message: &str) -> Reply {
@@ -129,6 +137,7 @@ impl Desk {
                 ("POST", ["api", "orders", "feed", "config"]) => ("install feed", String::new()),
                 ("GET", ["api", "orders", "feed"]) => ("read feed", String::new()),
                 ("POST", ["api", "orders", "feed"]) => ("commit feed", String::new()),
+                (_, ["api", "orders", "hook", "config"]) => ("hook config", String::new()),
                 ("GET", ["api", "oms", "pvt", "orders"]) => ("list orders", String::new()),
                 ("GET", ["api", "oms", "pvt", "orders", id]) => ("get order", (*id).to_owned()),
                 ("POST", ["api", "oms", "pvt", "orders", id, "start-handling"]) => {
@@ -169,7 +178,39 @@ impl Desk {
         reply
     }
 
+    /// The hook's configuration. The trial of its address is made while nothing is locked.
+    fn hook(&self, request: &Request, now: Moment) -> Reply {
+        match request.method.as_str() {
+            "GET" => lock(&self.model).hook_config.as_ref().map_or_else(
+                || problem(404, "OMS001", "Hook configuration not found"),
+                |config| Reply::json(200, config),
+            ),
+            "POST" => {
+                let config = request.json();
+                if !hook::answers(&config) {
+                    return problem(400, "OMS005", "Unable to check address");
+                }
+                let mut model = lock(&self.model);
+                model.hook_config = Some(config);
+                model.hook_alive = now;
+                drop(model);
+                let hire = || Postmen::start(&self.model, &self.clock);
+                let mut postmen = self.postmen.lock().unwrap_or_else(PoisonError::into_inner);
+                postmen.get_or_insert_with(hire);
+                Reply::empty(200)
+            }
+            "DELETE" => match lock(&self.model).hook_config.take() {
+                Some(_) => Reply::empty(200),
+                None => problem(404, "OMS001", "Hook configuration not found"),
+            },
+            _ => Reply::text(404, "no such route"),
+        }
+    }
+
     fn route(&self, request: &Request, segments: &[&str], now: Moment) -> Reply {
+        if segments == ["api", "orders", "hook", "config"] {
+            return self.hook(request, now);
+        }
         let mut model = lock(&self.model);
         match (request.method.as_str(), segments) {
             ("GET", ["api", "orders", "feed", "config"]) => feed_config(&model),
@@ -437,6 +478,7 @@ fn set_stock(
     }
     if let Some(shelf) = model.shelves.get_mut(&(id, place)) {
         shelf.unlimited = body["unlimitedQuantity"].as_bool().unwrap_or(false);
+        shelf.written_at = now;
     }
     Reply::empty(status)
 }

@@ -87,6 +87,8 @@ pub fn settings() -> Settings {
             feed: true,
             list: false,
             manage_feed: true,
+            hook: false,
+            manage_hook: false,
             sweep_every: 30 * minute,
             sweep_window: 48 * hour,
             ready_sweep_every: 4 * hour,

@@ -8,8 +8,8 @@ use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, Wareho
 use stockbridge::domain::movement::{ErpDay, FoundMovement, Movement, MovementKey};
 use stockbridge::domain::order::{FeedEvent, OrderDocument};
 use stockbridge::domain::ports::{
-    Clock, FeedConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortError, PortResult,
-    ReservationState, Search, SkuInfo, StockSource, StoreStock, Storefront,
+    Clock, FeedConfig, HookConfig, ListFilter, ListPage, Listing, MovementSink, Permit, PortError,
+    PortResult, ReservationState, Search, SkuInfo, StockSource, StoreStock, Storefront,
 };
 use stockbridge::domain::stock::StockLevels;
 use stockbridge::domain::time::{BootId, BootTime, Moment};
@@ -273,6 +273,15 @@ impl Storefront for Wrapped<'_> {
     }
     fn install_feed(&self) -> PortResult<()> {
         self.peers.install_feed()
+    }
+    fn hook_config(&self) -> PortResult<Option<HookConfig>> {
+        self.peers.hook_config()
+    }
+    fn install_hook(&self) -> PortResult<()> {
+        self.peers.install_hook()
+    }
+    fn remove_hook(&self) -> PortResult<()> {
+        self.peers.remove_hook()
     }
     fn read_feed(&self) -> PortResult<Option<Vec<FeedEvent>>> {
         let events = self.peers.read_feed();

@@ -12,9 +12,9 @@ use stockbridge::domain::movement::{Direction, ErpDay, FoundMovement, Movement};
 use stockbridge::domain::notice::Notice;
 use stockbridge::domain::order::{FeedEvent, OrderDocument, OrderLine, OrderStage};
 use stockbridge::domain::ports::{
-    Clock, FeedConfig, Held, HighWater, ListFilter, ListPage, Listing, Locks, MovementSink,
-    Notifier, Permit, PortError, PortResult, ReservationState, Rng, Search, SkuInfo, StockSource,
-    StoreStock, Storefront,
+    Clock, FeedConfig, Held, HighWater, HookConfig, ListFilter, ListPage, Listing, Locks,
+    MovementSink, Notifier, Permit, PortError, PortResult, ReservationState, Rng, Search, SkuInfo,
+    StockSource, StoreStock, Storefront,
 };
 use stockbridge::domain::qty::Qty;
 use stockbridge::domain::stock::{StockLevels, VariantLevels};
@@ -277,6 +277,19 @@ impl Storefront for Peers<'_> {
             world.vtex.feed_config =
                 Some(serde_json::json!({"queue": {"visibilityTimeoutInSeconds": 240}}));
         })
+    }
+
+    /// No history has a hook: it tells nothing that the feed does not.
+    fn hook_config(&self) -> PortResult<Option<HookConfig>> {
+        Ok(None)
+    }
+
+    fn install_hook(&self) -> PortResult<()> {
+        Err(PortError::rejected("there is no hook here"))
+    }
+
+    fn remove_hook(&self) -> PortResult<()> {
+        Ok(())
     }
 
     fn read_feed(&self) -> PortResult<Option<Vec<FeedEvent>>> {

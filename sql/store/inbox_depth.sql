@@ -1,0 +1,1 @@
+SELECT count(*), min(first_at), min(not_before) FROM inbox

@@ -121,7 +121,12 @@ fn run(command: &mut Command, input: &str) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let done = child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{command:?}: {told}");
@@ -177,14 +182,24 @@ impl Server {
             let mut ask = self.client("winthor-or-not");
             let up = match self.engine {
                 Engine::Postgres => self.ready_postgres(),
-                Engine::Mariadb => ask.args(["-e", "SELECT 1"]).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success(),
+                Engine::Mariadb => ask
+                    .args(["-e", "SELECT 1"])
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status()
+                    .unwrap()
+                    .success(),
             };
             if up {
                 return;
             }
             let mut log = String::new();
-            let read = File::open(self.folder.join("log")).and_then(|mut file| file.read_to_string(&mut log));
-            assert!(begun.elapsed() < Duration::from_secs(60), "no server: {read:?} {log}");
+            let read = File::open(self.folder.join("log"))
+                .and_then(|mut file| file.read_to_string(&mut log));
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "no server: {read:?} {log}"
+            );
             pause(Duration::from_millis(100));
         }
     }
@@ -207,7 +222,12 @@ impl Server {
             }
             Engine::Mariadb => {
                 let mut client = command("mariadb", &self.folder);
-                client.args(["--no-defaults", "-u", "root", "--default-character-set=utf8mb4"]);
+                client.args([
+                    "--no-defaults",
+                    "-u",
+                    "root",
+                    "--default-character-set=utf8mb4",
+                ]);
                 client.arg("-S").arg(self.folder.join("socket"));
                 client
             }
@@ -241,14 +261,19 @@ impl Server {
             Engine::Postgres => "SET search_path = winthor;",
             Engine::Mariadb => "USE winthor;",
         };
-        run(&mut self.client("winthor"), &format!("{path}\n{statements}"));
+        run(
+            &mut self.client("winthor"),
+            &format!("{path}\n{statements}"),
+        );
     }
 
     /// The section of the configuration that reaches this server by a port, with more keys.
     pub fn config(&self, port: u16, more: &str) -> WinthorSqlConfig {
         let driver = driver(self.engine);
         let rest = match self.engine {
-            Engine::Postgres => format!("Servername=127.0.0.1;Port={port};Database=winthor;"),
+            Engine::Postgres => {
+                format!("Servername=127.0.0.1;Port={port};Database=winthor;Debug=0;CommLog=0;")
+            }
             Engine::Mariadb => {
                 format!("Server=127.0.0.1;Port={port};Database=winthor;Charset=utf8mb4;")
             }
@@ -264,8 +289,20 @@ impl Server {
 fn postgres(folder: &Path, port: u16) -> Vec<String> {
     let bin = postgres_folder().unwrap();
     let mut make = command(bin.join("initdb"), folder);
-    make.args(["-D", "data", "--locale=C", "-E", "UTF8", "-U", "owner", "--no-sync"]);
-    run(make.args(["--auth-local=trust", "--auth-host=scram-sha-256"]), "");
+    make.args([
+        "-D",
+        "data",
+        "--locale=C",
+        "-E",
+        "UTF8",
+        "-U",
+        "owner",
+        "--no-sync",
+    ]);
+    run(
+        make.args(["--auth-local=trust", "--auth-host=scram-sha-256"]),
+        "",
+    );
     let postgres = bin.join("postgres").to_str().unwrap().to_owned();
     let here = folder.to_str().unwrap();
     let args = [
@@ -286,7 +323,11 @@ fn postgres(folder: &Path, port: u16) -> Vec<String> {
 fn mariadb(folder: &Path, port: u16) -> Vec<String> {
     let mut make = command("mariadb-install-db", folder);
     let data = format!("--datadir={}", folder.join("data").to_str().unwrap());
-    make.args(["--no-defaults", &data, "--auth-root-authentication-method=normal"]);
+    make.args([
+        "--no-defaults",
+        &data,
+        "--auth-root-authentication-method=normal",
+    ]);
     run(make.args(["--skip-test-db", "--skip-name-resolve"]), "");
     let args = [
         "mariadbd".to_owned(),
@@ -330,7 +371,11 @@ pub fn on<T>(config: &WinthorSqlConfig, shop: &Shop, act: impl FnOnce(&WinthorSq
     let world = Still::default();
     let sql = WinthorSql::new(SqlSetup {
         config,
-        branches: shop.branches.iter().map(|b| BaseCode::parse(b).unwrap()).collect(),
+        branches: shop
+            .branches
+            .iter()
+            .map(|b| BaseCode::parse(b).unwrap())
+            .collect(),
         sku_code: shop.sku_code,
         packaging_sales: shop.packaging_sales,
         web_only: shop.web_only,
@@ -348,7 +393,12 @@ pub fn on<T>(config: &WinthorSqlConfig, shop: &Shop, act: impl FnOnce(&WinthorSq
 }
 
 /// Acts with an adapter as configured by default, straight to a server.
-pub fn at<T>(server: &Server, more: &str, shop: &Shop, act: impl FnOnce(&WinthorSql<'_>) -> T) -> T {
+pub fn at<T>(
+    server: &Server,
+    more: &str,
+    shop: &Shop,
+    act: impl FnOnce(&WinthorSql<'_>) -> T,
+) -> T {
     on(&server.config(server.port, more), shop, act)
 }
 

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use broken::Break;
+use shop::Play;
 
 /// Set in a process that is to be the program itself.
 const AS_PROGRAM: &str = "STOCKBRIDGE_DEMO_BREAK";
@@ -52,16 +53,6 @@ fn main() -> ExitCode {
             ExitCode::from(70)
         }
     }
-}
-
-/// How the day is to be played.
-pub struct Play {
-    /// A fault in the program's own behaviour.
-    pub seeded: Option<Break>,
-    /// Where everything lies.
-    pub folder: PathBuf,
-    /// By which road stock is read.
-    pub road: String,
 }
 
 fn arguments() -> Result<Play, String> {

@@ -13,7 +13,14 @@
 #[path = "demo/broken.rs"]
 mod broken;
 #[path = "demo/shop.rs"]
+#[allow(
+    dead_code,
+    reason = "the demo lets the SQL Server go away, which nobody does here"
+)]
 mod shop;
+#[path = "demo/tables.rs"]
+#[allow(dead_code, reason = "stock is read by the service here")]
+mod tables;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -22,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use shop::{Shop, counted, warehouse};
+use shop::{Play, Shop, counted, warehouse};
 use stockbridge::sandbox::oracle::{bookkeeping, numbers};
 
 /// Never set here: the program is a process of its own.
@@ -47,7 +54,12 @@ fn main() -> ExitCode {
 }
 
 fn serve(folder: &std::path::Path) -> std::io::Result<bool> {
-    let shop = Shop::open(None, folder, 320)?;
+    let play = Play {
+        seeded: None,
+        folder: folder.to_path_buf(),
+        road: "api".to_owned(),
+    };
+    let shop = Shop::open(&play, 320)?;
     let link = folder
         .parent()
         .map(|parent| parent.join("stockbridge.toml"));

@@ -9,8 +9,7 @@ use stockbridge::sandbox::catalogue::base;
 use stockbridge::sandbox::faults::{Fault, When};
 use stockbridge::sandbox::oracle::{bookings, bookkeeping, numbers};
 
-use crate::Play;
-use crate::shop::{Shop, counted, warehouse};
+use crate::shop::{Play, Shop, counted, warehouse};
 
 /// SKUs of the shop.
 const SKUS: usize = 320;

@@ -12,12 +12,22 @@ use stockbridge::domain::ids::{BaseCode, OrderId, SkuId, WarehouseId};
 use stockbridge::sandbox::catalogue::{DEPOT, SHOPS, Variant, WAREHOUSE, base};
 use stockbridge::sandbox::{APP_KEY, APP_TOKEN, JWT, Sandbox};
 
+use crate::AS_PROGRAM;
 use crate::broken::Break;
 use crate::tables::{PASSWORD, Tables};
-use crate::{AS_PROGRAM, Play};
 
 /// The stages in the order in which cron starts them.
 const STAGES: [&str; 6] = ["poll", "reserve", "move", "push-stock", "notify", "gc"];
+
+/// How the day is to be played.
+pub struct Play {
+    /// A fault in the program's own behaviour.
+    pub seeded: Option<Break>,
+    /// Where everything lies.
+    pub folder: PathBuf,
+    /// By which road stock is read.
+    pub road: String,
+}
 
 /// The shop.
 pub struct Shop {

@@ -214,7 +214,7 @@ fn dragonfish() -> &'static Dragonfish<'static> {
             movement_limit: Duration::from_millis(400),
             token: TOKEN.into(),
             sql_password: None,
-        statements: std::collections::BTreeMap::new(),
+        statements: BTreeMap::new(),
             env: env(),
             locks: &WORLD,
         })

@@ -1,7 +1,7 @@
 //! A trading day on the sandbox: a store and an ERP on loopback, every stage as a process of its own, as cron would run
 //! it, and at the end a verdict by the sandbox's own log.
 //!
-//! `cargo run --release --example demo [-- --break NAME] [--folder DIR] [--stock-source ROAD]`
+//! `cargo run --release --example demo [-- --erp dragonfish|winthor] [--break NAME] [--folder DIR] [--stock-source ROAD]`
 //!
 //! Any road but `api` reads stock through an ODBC driver from the TDS server of the tests, which `tests/all` installs.
 
@@ -19,6 +19,8 @@ mod day;
 mod shop;
 #[path = "demo/tables.rs"]
 mod tables;
+#[path = "demo/winthor.rs"]
+mod winthor;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,18 +36,23 @@ fn main() -> ExitCode {
         let wrap = Break::parse(&name).map(Break::wrap).unwrap_or_default();
         return stockbridge::app::run_with(std::env::args_os(), &wrap);
     }
-    let play = match arguments() {
+    let Asked { winthor, play } = match arguments() {
         Ok(arguments) => arguments,
         Err(reason) => {
             println!(
-                "{reason}\nusage: demo [--break {}] [--folder DIR] [--stock-source {}]",
+                "{reason}\nusage: demo [--erp dragonfish|winthor] [--break {}] [--folder DIR] [--stock-source {}]",
                 Break::names().join("|"),
                 tables::ROADS.join("|")
             );
             return ExitCode::from(64);
         }
     };
-    match day::play(&play) {
+    let played = if winthor {
+        winthor::play(&play.folder)
+    } else {
+        day::play(&play)
+    };
+    match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(err) => {
@@ -55,27 +62,43 @@ fn main() -> ExitCode {
     }
 }
 
-fn arguments() -> Result<Play, String> {
-    let mut seeded = None;
-    let mut folder = PathBuf::from("target/demo");
-    let mut road = "api".to_owned();
+/// What the command line asks for.
+struct Asked {
+    winthor: bool,
+    play: Play,
+}
+
+fn arguments() -> Result<Asked, String> {
+    let mut asked = Asked {
+        winthor: false,
+        play: Play {
+            seeded: None,
+            folder: PathBuf::from("target/demo"),
+            road: "api".to_owned(),
+        },
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
-        match arg.as_str() {
-            "--break" => {
-                seeded =
-                    Some(Break::parse(&value).ok_or_else(|| format!("{value}: no such fault"))?)
+        match (arg.as_str(), value.as_str()) {
+            ("--erp", "dragonfish") => asked.winthor = false,
+            ("--erp", "winthor") => asked.winthor = true,
+            ("--break", name) => {
+                let fault = Break::parse(name);
+                asked.play.seeded = Some(fault.ok_or_else(|| format!("{name}: no such fault"))?);
             }
-            "--folder" => folder = PathBuf::from(value),
-            "--stock-source" if tables::ROADS.contains(&value.as_str()) => road = value,
-            "--stock-source" => return Err(format!("{value}: no such road")),
-            _ => return Err(format!("{arg}: no such flag")),
+            ("--folder", folder) => asked.play.folder = PathBuf::from(folder),
+            ("--stock-source", road) if tables::ROADS.contains(&road) => {
+                asked.play.road = road.to_owned();
+            }
+            _ => return Err(format!("{arg} {value}: no such flag")),
         }
     }
-    Ok(Play {
-        seeded,
-        folder,
-        road,
-    })
+    if asked.winthor && asked.play.seeded.is_some() {
+        return Err("faults are seeded in the day of Dragonfish only".into());
+    }
+    if asked.winthor && asked.play.road != "api" {
+        return Err("roads to the stock are chosen in the day of Dragonfish only".into());
+    }
+    Ok(asked)
 }

@@ -13,13 +13,8 @@
 #[path = "demo/broken.rs"]
 mod broken;
 #[path = "demo/shop.rs"]
-#[allow(
-    dead_code,
-    reason = "the demo lets the SQL Server go away, which nobody does here"
-)]
 mod shop;
 #[path = "demo/tables.rs"]
-#[allow(dead_code, reason = "stock is read by the service here")]
 mod tables;
 
 use std::io::Read;

@@ -353,7 +353,7 @@ fn the_environment_wins_over_the_file_and_says_so() {
     ];
     let loaded = load_text(EXAMPLE, &variables).unwrap();
     assert_eq!(loaded.config.vtex.workers, 3);
-    assert_eq!(loaded.config.erp.dragonfish.origin, "CENTRAL");
+    assert_eq!(loaded.config.erp.dragonfish.unwrap().origin, "CENTRAL");
     assert_eq!(
         loaded.layers["vtex.workers"],
         Layer::Env("STOCKBRIDGE__VTEX__WORKERS".into())

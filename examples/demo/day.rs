@@ -44,7 +44,7 @@ pub fn play(play: &Play) -> io::Result<bool> {
     day.trouble()?;
     day.evening()?;
     let right = day.verdict();
-    let folder = day.shop.folder.display();
+    let folder = day.shop.program.folder.display();
     println!("\nEverything is still in {folder}. Go on there:");
     println!("  cargo run --release -- status --config {folder}/stockbridge.toml");
     println!("  cargo run --release -- explain REM1-N01-S --config {folder}/stockbridge.toml");
@@ -111,8 +111,8 @@ impl Day {
         self.cron(2)?;
         self.say("An order is canceled before it is booked, another one after; a third one is changed by a person.");
         let early = self.sell(&[(10, 1)], "canceled before booking");
-        self.shop.program(&["poll"])?;
-        self.shop.program(&["reserve"])?;
+        self.shop.run(&["poll"])?;
+        self.shop.run(&["reserve"])?;
         let late = self.orders[0].0.clone();
         self.orders[0].1 = "canceled after booking";
         let changed = self.orders[1].0.clone();
@@ -244,7 +244,7 @@ impl Day {
             println!("  WRONG: {problem}");
         }
         println!("\nMails sent");
-        for (kind, n) in mails(&self.shop.folder) {
+        for (kind, n) in mails(&self.shop.program.folder) {
             println!("  {n:>3} {kind}");
         }
         let violations = sandbox.violations();
@@ -265,7 +265,7 @@ impl Day {
 }
 
 /// Counts the mails by kind, which their file names begin with.
-fn mails(folder: &Path) -> BTreeMap<String, usize> {
+pub fn mails(folder: &Path) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     let Ok(entries) = std::fs::read_dir(folder.join("mail")) else {
         return kinds;

@@ -29,60 +29,42 @@ pub struct Play {
     pub road: String,
 }
 
+/// The program in a folder of its own.
+pub struct Program {
+    /// Where everything lies.
+    pub folder: PathBuf,
+    seeded: Option<Break>,
+}
+
 /// The shop.
 pub struct Shop {
     /// The outside.
     pub sandbox: Sandbox,
-    /// Where everything lies.
-    pub folder: PathBuf,
+    /// The program.
+    pub program: Program,
     /// The tables behind the ERP's service, where they are read.
     pub tables: Option<RefCell<Tables>>,
-    seeded: Option<Break>,
 }
 
-impl Shop {
-    /// Opens the shop in an empty folder.
-    pub fn open(play: &Play, skus: usize) -> io::Result<Self> {
-        let folder: &Path = &play.folder;
-        // Before anything is removed: what is missing is told with the last day still there.
-        let tables = match play.road.as_str() {
-            "api" => None,
-            _ => Some(Tables::start()?),
-        };
+impl Program {
+    /// Prepares an empty folder with these files, that only the owner may read.
+    pub fn open(seeded: Option<Break>, folder: &Path, files: &[(&str, &str)]) -> io::Result<Self> {
         if folder.exists() {
             fs::remove_dir_all(folder)?;
         }
         fs::create_dir_all(folder)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
         let folder = folder.canonicalize()?;
-        let sandbox = Sandbox::start(skus)?;
-        for (name, value) in [
-            ("vtex-key", APP_KEY),
-            ("vtex-token", APP_TOKEN),
-            ("erp-token", JWT),
-            ("sql-password", PASSWORD),
-        ] {
+        for (name, value) in files {
             let path = folder.join(name);
             fs::write(&path, value)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         }
-        fs::write(
-            folder.join("stockbridge.toml"),
-            configuration(&sandbox, play, tables.as_ref()),
-        )?;
-        Ok(Self {
-            sandbox,
-            folder,
-            tables: tables.map(RefCell::new),
-            seeded: play.seeded,
-        })
+        Ok(Self { folder, seeded })
     }
 
     /// Runs one command of the program, in a process of its own.
-    pub fn program(&self, args: &[&str]) -> io::Result<Output> {
-        if let Some(tables) = &self.tables {
-            tables.borrow_mut().mirror(&self.sandbox, &self.folder)?;
-        }
+    pub fn run(&self, args: &[&str]) -> io::Result<Output> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(args)
@@ -96,9 +78,18 @@ impl Shop {
 
     /// One minute of cron: every stage once. Returns what the stages counted, by stage.
     pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
+        self.minute_after(&|| Ok(()))
+    }
+
+    /// One minute of cron, with something done before each stage.
+    fn minute_after(
+        &self,
+        before: &dyn Fn() -> io::Result<()>,
+    ) -> io::Result<BTreeMap<&'static str, String>> {
         let mut told = BTreeMap::new();
         for stage in STAGES {
-            let output = self.program(&[stage, "--json"])?;
+            before()?;
+            let output = self.run(&[stage, "--json"])?;
             let document: serde_json::Value =
                 serde_json::from_slice(&output.stdout).unwrap_or_default();
             let counts = document["stages"][0]["counts"]
@@ -119,8 +110,50 @@ impl Shop {
                 told.insert(stage, format!("{}{code}", counts.join(", ")));
             }
         }
-        self.sandbox.clock.advance(61_000);
         Ok(told)
+    }
+}
+
+impl Shop {
+    /// Opens the shop in an empty folder.
+    pub fn open(play: &Play, skus: usize) -> io::Result<Self> {
+        // Before anything is removed: what is missing is told with the last day still there.
+        let tables = match play.road.as_str() {
+            "api" => None,
+            _ => Some(Tables::start()?),
+        };
+        let sandbox = Sandbox::start(skus)?;
+        let text = configuration(&sandbox, play, tables.as_ref());
+        let files = [
+            ("vtex-key", APP_KEY),
+            ("vtex-token", APP_TOKEN),
+            ("erp-token", JWT),
+            ("sql-password", PASSWORD),
+            ("stockbridge.toml", text.as_str()),
+        ];
+        let program = Program::open(play.seeded, &play.folder, &files)?;
+        Ok(Self {
+            sandbox,
+            program,
+            tables: tables.map(RefCell::new),
+        })
+    }
+
+    /// Runs one command of the program on what the ERP holds now.
+    pub fn run(&self, args: &[&str]) -> io::Result<Output> {
+        self.mirror()?;
+        self.program.run(args)
+    }
+
+    /// Lets the tables hold what the installation holds now.
+    fn mirror(&self) -> io::Result<()> {
+        match &self.tables {
+            Some(tables) => {
+                let mut tables = tables.borrow_mut();
+                tables.mirror(&self.sandbox, &self.program.folder)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Lets the tables be reached, or not.
@@ -133,13 +166,20 @@ impl Shop {
 
     /// Returns the road by which a SKU was read for its present number.
     pub fn road_of(&self, reference: &str) -> io::Result<String> {
-        let output = self.program(&["explain", reference, "--json"])?;
+        let output = self.program.run(&["explain", reference, "--json"])?;
         let document: serde_json::Value =
             serde_json::from_slice(&output.stdout).unwrap_or_default();
         let text = document.to_string();
         let road = text.split("\"road\":\"").nth(1);
         let road = road.and_then(|rest| rest.split('"').next());
         Ok(road.unwrap_or("nobody").to_owned())
+    }
+
+    /// One minute of cron.
+    pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
+        let told = self.program.minute_after(&|| self.mirror())?;
+        self.sandbox.clock.advance(61_000);
+        Ok(told)
     }
 
     /// Returns the SKU and variant at a place of the catalogue.
@@ -227,12 +267,19 @@ stock_timeout = "{stock_timeout}"
 read_timeout = "2s"
 stock_source = "{road}"
 {tables}
-
 [[warehouse]]
 id = "1_1"
 bases = [{bases}]
 
-[push]
+{TIMES}"#,
+        vtex = sandbox.vtex.url(),
+        erp = sandbox.dragonfish.url(),
+        stock_timeout = if play.road == "api" { "2s" } else { "20s" },
+    )
+}
+
+/// Waiting times as short as loopback allows, and mail into a folder.
+pub const TIMES: &str = r#"[push]
 full_every = "1s"
 max_drop_percent = 90
 
@@ -256,9 +303,4 @@ backoff_cap = "0s"
 min_retry_after = "0s"
 breaker_open = "0s"
 requests_a_minute = 100000
-"#,
-        vtex = sandbox.vtex.url(),
-        erp = sandbox.dragonfish.url(),
-        stock_timeout = if play.road == "api" { "2s" } else { "20s" },
-    )
-}
+"#;

@@ -443,12 +443,12 @@ fn by_sql(road: &str, keys: &str) -> String {
 fn stock_by_sql_is_checked_key_by_key() {
     let both = "stock_source = \"both\"\non_disagreement = \"sql\"";
     let loaded = load_text(&by_sql(both, ""), &[]).unwrap();
-    let sql = loaded.config.erp.dragonfish.sql.unwrap();
+    let sql = loaded.config.erp.dragonfish.unwrap().sql.unwrap();
     assert_eq!(sql.left_out, ["ZOOLOGICMASTER", "ADNIMPLANT"]);
     assert!(sql.changes && sql.changes_overlap.ms() == 600_000);
     let own = "statements = { stock_many = \"own.sql\" }";
     let loaded = load_text(&by_sql(both, own), &[]).unwrap();
-    let sql = loaded.config.erp.dragonfish.sql.unwrap();
+    let sql = loaded.config.erp.dragonfish.unwrap().sql.unwrap();
     let path = sql.statements.values().next().unwrap();
     assert_eq!(
         path,

@@ -1,7 +1,8 @@
 //! A trading day on the sandbox: a store and an ERP on loopback, every stage as a process of its own, as cron would run
 //! it, and at the end a verdict by the sandbox's own log.
 //!
-//! `cargo run --release --example demo [-- --erp dragonfish|winthor] [--break NAME] [--folder DIR] [--stock-source ROAD]`
+//! `cargo run --release --example demo [-- --erp dragonfish|winthor] [--break NAME] [--folder DIR]
+//! [--stock-source ROAD]`
 //!
 //! Any road but `api` reads stock through an ODBC driver from the TDS server of the tests, which `tests/all` installs.
 
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
         let wrap = Break::parse(&name).map(Break::wrap).unwrap_or_default();
         return stockbridge::app::run_with(std::env::args_os(), &wrap);
     }
-    let Asked { winthor, play } = match arguments() {
+    let play = match arguments() {
         Ok(arguments) => arguments,
         Err(reason) => {
             println!(
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    let played = if winthor {
+    let played = if play.winthor {
         winthor::play(&play.folder)
     } else {
         day::play(&play)
@@ -62,43 +63,37 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the command line asks for.
-struct Asked {
-    winthor: bool,
-    play: Play,
-}
-
-fn arguments() -> Result<Asked, String> {
-    let mut asked = Asked {
-        winthor: false,
-        play: Play {
-            seeded: None,
-            folder: PathBuf::from("target/demo"),
-            road: "api".to_owned(),
-        },
-    };
+fn arguments() -> Result<Play, String> {
+    let mut winthor = false;
+    let mut seeded = None;
+    let mut folder = PathBuf::from("target/demo");
+    let mut road = "api".to_owned();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
-        match (arg.as_str(), value.as_str()) {
-            ("--erp", "dragonfish") => asked.winthor = false,
-            ("--erp", "winthor") => asked.winthor = true,
-            ("--break", name) => {
-                let fault = Break::parse(name);
-                asked.play.seeded = Some(fault.ok_or_else(|| format!("{name}: no such fault"))?);
+        match arg.as_str() {
+            "--erp" => match value.as_str() {
+                "dragonfish" => winthor = false,
+                "winthor" => winthor = true,
+                _ => return Err(format!("{value}: no such ERP")),
+            },
+            "--break" => {
+                seeded =
+                    Some(Break::parse(&value).ok_or_else(|| format!("{value}: no such fault"))?)
             }
-            ("--folder", folder) => asked.play.folder = PathBuf::from(folder),
-            ("--stock-source", road) if tables::ROADS.contains(&road) => {
-                asked.play.road = road.to_owned();
-            }
-            _ => return Err(format!("{arg} {value}: no such flag")),
+            "--folder" => folder = PathBuf::from(value),
+            "--stock-source" if tables::ROADS.contains(&value.as_str()) => road = value,
+            "--stock-source" => return Err(format!("{value}: no such road")),
+            _ => return Err(format!("{arg}: no such flag")),
         }
     }
-    if asked.winthor && asked.play.seeded.is_some() {
-        return Err("faults are seeded in the day of Dragonfish only".into());
+    if winthor && (seeded.is_some() || road != "api") {
+        return Err("faults and other roads belong to the day of Dragonfish".into());
     }
-    if asked.winthor && asked.play.road != "api" {
-        return Err("roads to the stock are chosen in the day of Dragonfish only".into());
-    }
-    Ok(asked)
+    Ok(Play {
+        winthor,
+        seeded,
+        folder,
+        road,
+    })
 }

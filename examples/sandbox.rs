@@ -50,8 +50,9 @@ fn main() -> ExitCode {
 
 fn serve(folder: &std::path::Path) -> std::io::Result<bool> {
     let play = Play {
+        winthor: false,
         seeded: None,
-        folder: folder.to_path_buf(),
+        folder: folder.to_owned(),
         road: "api".to_owned(),
     };
     let shop = Shop::open(&play, 320)?;

@@ -21,6 +21,8 @@ const STAGES: [&str; 6] = ["poll", "reserve", "move", "push-stock", "notify", "g
 
 /// How the day is to be played.
 pub struct Play {
+    /// A shop with WinThor, not Dragonfish.
+    pub winthor: bool,
     /// A fault in the program's own behaviour.
     pub seeded: Option<Break>,
     /// Where everything lies.
@@ -78,17 +80,8 @@ impl Program {
 
     /// One minute of cron: every stage once. Returns what the stages counted, by stage.
     pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
-        self.minute_after(&|| Ok(()))
-    }
-
-    /// One minute of cron, with something done before each stage.
-    fn minute_after(
-        &self,
-        before: &dyn Fn() -> io::Result<()>,
-    ) -> io::Result<BTreeMap<&'static str, String>> {
         let mut told = BTreeMap::new();
         for stage in STAGES {
-            before()?;
             let output = self.run(&[stage, "--json"])?;
             let document: serde_json::Value =
                 serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -139,21 +132,16 @@ impl Shop {
         })
     }
 
-    /// Runs one command of the program on what the ERP holds now.
-    pub fn run(&self, args: &[&str]) -> io::Result<Output> {
-        self.mirror()?;
-        self.program.run(args)
-    }
-
-    /// Lets the tables hold what the installation holds now.
-    fn mirror(&self) -> io::Result<()> {
-        match &self.tables {
-            Some(tables) => {
-                let mut tables = tables.borrow_mut();
-                tables.mirror(&self.sandbox, &self.program.folder)
-            }
-            None => Ok(()),
+    /// One minute of cron.
+    pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
+        if let Some(tables) = &self.tables {
+            tables
+                .borrow_mut()
+                .mirror(&self.sandbox, &self.program.folder)?;
         }
+        let told = self.program.minute()?;
+        self.sandbox.clock.advance(61_000);
+        Ok(told)
     }
 
     /// Lets the tables be reached, or not.
@@ -173,13 +161,6 @@ impl Shop {
         let road = text.split("\"road\":\"").nth(1);
         let road = road.and_then(|rest| rest.split('"').next());
         Ok(road.unwrap_or("nobody").to_owned())
-    }
-
-    /// One minute of cron.
-    pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
-        let told = self.program.minute_after(&|| self.mirror())?;
-        self.sandbox.clock.advance(61_000);
-        Ok(told)
     }
 
     /// Returns the SKU and variant at a place of the catalogue.
@@ -267,6 +248,7 @@ stock_timeout = "{stock_timeout}"
 read_timeout = "2s"
 stock_source = "{road}"
 {tables}
+
 [[warehouse]]
 id = "1_1"
 bases = [{bases}]

@@ -181,7 +181,7 @@ pub fn identity(config: &Config) -> Identity {
     Identity {
         account: config.vtex.account.clone(),
         erp: match &config.erp.winthor {
-            Some(winthor) => format!("winthor {}", winthor.url),
+            Some(winthor) => format!("winthor {}", winthor.name()),
             None => format!("dragonfish {}", config.erp.depot),
         },
     }

@@ -26,6 +26,8 @@ mod channels_check;
 
 mod dragonfish;
 
+pub mod winthor_sql;
+
 pub mod show;
 
 /// The annotated example, as `config init` writes it.

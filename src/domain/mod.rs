@@ -5,6 +5,7 @@
 //! [`packaging`] how packagings share one stock, [`notice`] what people
 //! are told, [`ports`] the doors to the outside.
 
+pub mod available;
 pub mod effect;
 pub mod ids;
 pub mod movement;

@@ -111,8 +111,8 @@ impl Day {
         self.cron(2)?;
         self.say("An order is canceled before it is booked, another one after; a third one is changed by a person.");
         let early = self.sell(&[(10, 1)], "canceled before booking");
-        self.shop.run(&["poll"])?;
-        self.shop.run(&["reserve"])?;
+        self.shop.program.run(&["poll"])?;
+        self.shop.program.run(&["reserve"])?;
         let late = self.orders[0].0.clone();
         self.orders[0].1 = "canceled after booking";
         let changed = self.orders[1].0.clone();

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use stockbridge::exit::Exit;
 
 use crate::certificates::{AUTHORITY, GOOD, LEAF, pem};
-use crate::door::{Door, TOKEN, configure, event, free_port, inbox, parse, post, wait_for};
+use crate::door::{BINARY, Door, TOKEN, configure, event, free_port, inbox, parse, post, wait_for};
 use crate::shop::Shop;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -135,7 +135,7 @@ fn the_supervisor_hears_of_opening_life_and_closing() {
         let n = socket.recv(&mut text).unwrap();
         String::from_utf8_lossy(&text[..n]).into_owned()
     };
-    let binary = Path::new(env!("CARGO_BIN_EXE_stockbridge"));
+    let binary = Path::new(BINARY);
     let variables = [
         ("NOTIFY_SOCKET", address.to_str().unwrap()),
         ("WATCHDOG_USEC", "200000"),

@@ -23,6 +23,12 @@ pub const TOKEN: &str = "3f0c2a9d7be14658a0c1d2e3f405162738495a6b7c8d9eafb0c1d2e
 /// The header.
 pub const HEADER: &str = "X-Stockbridge-Hook";
 
+/// The program: the one that belongs to the tests, elsewhere a release.
+pub const BINARY: &str = match option_env!("CARGO_BIN_EXE_stockbridge") {
+    Some(binary) => binary,
+    None => "target/release/stockbridge",
+};
+
 /// An open door.
 pub struct Door {
     /// Where it listens.

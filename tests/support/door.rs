@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::shop::Shop;
 
 /// The value of the hook's header.
@@ -128,11 +130,10 @@ impl Door {
         self.child.id()
     }
 
-    /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("/bin/kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Kills it, as a loss of power would.

@@ -72,12 +72,7 @@ impl Door {
 
     /// Opens the door that a shop's configuration describes.
     pub fn start(shop: &Shop, port: u16) -> Self {
-        Self::start_as(
-            shop,
-            port,
-            Path::new(env!("CARGO_BIN_EXE_stockbridge")),
-            &[],
-        )
+        Self::start_as(shop, port, Path::new(BINARY), &[])
     }
 
     /// The same with another binary, and variables.

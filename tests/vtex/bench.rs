@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json as value};
 
 use stockbridge::adapters::http::calls::Env;
-use stockbridge::adapters::vtex::Vtex;
+use stockbridge::adapters::vtex::{HookTarget, Vtex};
 use stockbridge::config::sections::VtexConfig;
 use stockbridge::domain::ids::{OrderId, SkuId, SkuRef, WarehouseId};
 use stockbridge::domain::order::OrderDocument;
@@ -69,7 +69,13 @@ impl Bench {
         };
         let key = SecretString::from(KEY.to_owned());
         let token = SecretString::from(TOKEN.to_owned());
-        question(&Vtex::new(&config, &key, &token, env).unwrap())
+        let hook = HookTarget {
+            url: "https://stock.example.com/webhook/vtex".into(),
+            header: "X-Hook".into(),
+            token: SecretString::from("hook-canary".to_owned()),
+        };
+        let vtex = Vtex::new(&config, &key, &token, env).unwrap();
+        question(&vtex.with_hook(Some(hook)))
     }
 
     pub fn permit(&self) -> Permit<'_> {

@@ -99,27 +99,37 @@ fn answer(run: &Run, desk: &Desk, every: Duration, rung: &Receiver<()>, state: &
         let exit = run(&state.stop);
         state.runs.fetch_add(1, Ordering::Relaxed);
         state.last_exit.store(exit, Ordering::Relaxed);
-        if !rest(began + every, rung, state) {
-            return;
+        match rest(began + every, rung, state) {
+            Rested::Closing => return,
+            // What was told while it ran may have come too late for it.
+            Rested::Rung => in_vain = 0,
+            Rested::Quiet => {}
         }
-        // Rung while it ran or rested: what was told then may have come too late for that run.
         wait = left_over(desk, Some(in_vain), every);
         in_vain += 1;
     }
 }
 
-/// Waits until an instant, whoever rings; false when the door closes.
-fn rest(until: Instant, rung: &Receiver<()>, state: &State) -> bool {
+/// What happened while a run and the time after it went by.
+enum Rested {
+    Quiet,
+    Rung,
+    Closing,
+}
+
+/// Waits until an instant, whoever rings.
+fn rest(until: Instant, rung: &Receiver<()>, state: &State) -> Rested {
+    let mut rested = Rested::Quiet;
     loop {
         if state.stop.load(Ordering::Relaxed) {
-            return false;
+            return Rested::Closing;
         }
+        // Asked also when no time is left: the bell may have been rung during a long run.
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        if rung.recv_timeout(left) == Err(RecvTimeoutError::Disconnected) {
-            return false;
+        match rung.recv_timeout(left) {
+            Ok(()) => rested = Rested::Rung,
+            Err(RecvTimeoutError::Timeout) => return rested,
+            Err(RecvTimeoutError::Disconnected) => return Rested::Closing,
         }
     }
 }
@@ -146,5 +156,91 @@ fn left_over(desk: &Desk, in_vain: Option<u32>, every: Duration) -> Option<Durat
             log::warn!("what is left to do cannot be looked at: {err}");
             Some(LONGEST)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::domain::ids::OrderId;
+    use crate::domain::ports::Clock;
+    use crate::domain::time::{BootId, BootTime};
+    use crate::store::{Due, Identity, OpenOptions, Store};
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Moment {
+            Moment(1)
+        }
+        fn boot(&self) -> BootTime {
+            BootTime(1)
+        }
+        fn boot_id(&self) -> BootId {
+            BootId("boot".into())
+        }
+        fn sleep(&self, _: Duration) {}
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Store {
+        Store::open(&OpenOptions {
+            path: folder.path().join("state.sqlite"),
+            wal: true,
+            identity: Identity {
+                account: "tienda".into(),
+                erp: "dragonfish WOO".into(),
+            },
+            instance_id: "i".into(),
+            machine: None,
+            now: Moment(1),
+        })
+        .unwrap()
+    }
+
+    fn tell(folder: &tempfile::TempDir, order: &str) {
+        let id = OrderId::parse(order).unwrap();
+        open(folder).write(|tx| tx.hint(&id, Moment(1))).unwrap();
+    }
+
+    #[test]
+    fn what_is_told_during_each_run_is_taken_by_the_next_without_a_longer_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.sqlite");
+        let desk = Desk::open(open(&folder), path, Arc::new(Still), 8).unwrap();
+        let (begun, begins) = channel();
+        let (go_on, goes_on) = channel();
+        let at = folder.path().join("state.sqlite");
+        let run: Run = Box::new(move |_| {
+            // As poll does: takes what is there when it begins.
+            let store = rusqlite::Connection::open(&at).unwrap();
+            store.execute("DELETE FROM inbox", []).unwrap();
+            begun.send(Instant::now()).unwrap();
+            goes_on.recv().unwrap();
+            0
+        });
+        let every = Duration::from_millis(40);
+        let bell = Bell::hang(run, desk.clone(), every).unwrap();
+        tell(&folder, "0-01");
+        bell.ring();
+        let mut last = begins.recv().unwrap();
+        for n in 1..8 {
+            tell(&folder, &format!("{n}-01"));
+            bell.ring();
+            go_on.send(()).unwrap();
+            let next = begins.recv_timeout(Duration::from_secs(5)).unwrap();
+            assert!(next - last < every * 20, "run {n}: {:?}", next - last);
+            last = next;
+        }
+        go_on.send(()).unwrap();
+        assert!(begins.recv_timeout(Duration::from_millis(300)).is_err());
+        let due = Due {
+            by: Moment(1),
+            absurd: Moment(9),
+        };
+        assert!(open(&folder).hints_due(due, 9).unwrap().is_empty());
+        bell.take_down();
+        desk.close().unwrap();
     }
 }

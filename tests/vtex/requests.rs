@@ -21,7 +21,7 @@ use crate::wire::{Largest, Reply, json, with};
 #[test]
 fn every_call_carries_both_credentials_accept_and_content_type() {
     let bench = Bench::answering(json("200 OK", "[]"));
-    bench.ask(|vtex| {
+    bench.ask_hooked(|vtex| {
         let permit = bench.permit();
         drop(vtex.feed_config());
         drop(vtex.install_feed());
@@ -175,7 +175,7 @@ fn a_foreign_feed_configuration_is_shown_with_its_differences() {
 #[test]
 fn the_hook_is_configured_like_the_feed_and_with_its_header() {
     let bench = Bench::answering(with("200 OK", &[], b""));
-    bench.ask(|vtex| vtex.install_hook()).unwrap();
+    bench.ask_hooked(|vtex| vtex.install_hook()).unwrap();
     let request = bench.wire.only();
     assert_eq!(
         (request.method.as_str(), request.target.as_str()),
@@ -194,7 +194,7 @@ fn the_hook_is_configured_like_the_feed_and_with_its_header() {
 fn a_hook_that_the_store_refuses_is_told_with_its_words_and_never_its_secret() {
     let refused = r#"{"error":{"code":"OMS","message":"Unable to check address"}}"#;
     let bench = Bench::answering(json("400 Bad Request", refused));
-    let reason = rejected(bench.ask(|vtex| vtex.install_hook()));
+    let reason = rejected(bench.ask_hooked(|vtex| vtex.install_hook()));
     assert!(reason.contains("Unable to check address"), "{reason}");
     assert!(!reason.contains("canary"), "{reason}");
 }
@@ -208,7 +208,7 @@ fn a_foreign_hook_is_shown_with_its_differences() {
     let ours = "https://stock.example.com/webhook/vtex";
     let judge = |body: &str| {
         let bench = Bench::answering(json("200 OK", body));
-        bench.ask(|vtex| vtex.hook_config()).unwrap()
+        bench.ask_hooked(|vtex| vtex.hook_config()).unwrap()
     };
     // Whether the value is shown is not known; its name is enough, in any case.
     for headers in [r#"{"x-hook":"***"}"#, "null"] {
@@ -223,8 +223,8 @@ fn a_foreign_hook_is_shown_with_its_differences() {
     assert!(all.difference.contains("its type is"), "{}", all.difference);
     assert_eq!(judge(r#"{"filter":null,"hook":null}"#), None);
     let gone = Bench::answering(json("404 Not Found", "{}"));
-    assert_eq!(gone.ask(|vtex| vtex.hook_config()), Ok(None));
-    assert_eq!(gone.ask(|vtex| vtex.remove_hook()), Ok(()));
+    assert_eq!(gone.ask_hooked(|vtex| vtex.hook_config()), Ok(None));
+    assert_eq!(gone.ask_hooked(|vtex| vtex.remove_hook()), Ok(()));
 }
 
 #[test]

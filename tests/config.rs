@@ -534,7 +534,7 @@ fn the_door_is_checked_key_by_key() {
             "serve.hook.url: must end with /webhook/vtex",
         ),
         (
-            "header = \"X-Stockbridge-Hook\"",
+            "header = \"key\"",
             "header = \"X Hook:\"",
             "serve.hook.header: \"X Hook:\" is not the name of a header",
         ),

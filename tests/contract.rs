@@ -259,7 +259,7 @@ fn run_through<'a>(relay: &'a Relay, known: &Known, key: &str, token: &str) -> C
     let listener = Server::start(Arc::new(|_| Reply::empty(200))).unwrap();
     let hook = HookTarget {
         url: format!("{}/webhook/vtex", listener.url()),
-        header: "X-Stockbridge-Hook".into(),
+        header: "key".into(),
         token: SecretString::from("dummy"),
     };
     let vtex = |call| {

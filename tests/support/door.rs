@@ -23,7 +23,7 @@ use crate::shop::Shop;
 /// The value of the hook's header.
 pub const TOKEN: &str = "3f0c2a9d7be14658a0c1d2e3f405162738495a6b7c8d9eafb0c1d2e3f4051627";
 /// The header.
-pub const HEADER: &str = "X-Stockbridge-Hook";
+pub const HEADER: &str = "key";
 
 /// The program: the one that belongs to the tests, elsewhere a release.
 pub const BINARY: &str = match option_env!("CARGO_BIN_EXE_stockbridge") {

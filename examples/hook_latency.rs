@@ -54,7 +54,8 @@ fn main() {
 
 /// A shop with its hook installed, and its door.
 fn open(every: &str) -> (Shop, Door) {
-    let shop = Shop::open(SKUS);
+    // A claim may wait for a slow disk: what is measured is the way, not the guard.
+    let shop = Shop::with(SKUS, "[protocol]\ngap = \"5s\"");
     shop.cycles(2);
     let port = free_port();
     let serve = format!("run_stages = true\nwake_every = \"{every}\"");
@@ -66,9 +67,16 @@ fn open(every: &str) -> (Shop, Door) {
     assert!(
         wait_for(PATIENCE, || shop.published(&first)),
         "{}",
-        door.log()
+        tail(&door)
     );
     (shop, door)
+}
+
+/// The end of the door's log.
+fn tail(door: &Door) -> String {
+    let log = door.log();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// Orders that come when the one before is done and all is quiet, at any moment.
@@ -81,7 +89,7 @@ fn alone(orders: usize, every: &str) -> Vec<Duration> {
         assert!(
             wait_for(PATIENCE, || shop.published(&order)),
             "{}",
-            door.log()
+            tail(&door)
         );
         began.elapsed()
     });
@@ -96,7 +104,7 @@ fn stream(orders: usize, every: &str) -> Vec<Duration> {
     let mut placed = 0;
     let began = Instant::now();
     while times.len() < orders {
-        assert!(began.elapsed() < PATIENCE * 10, "{}", door.log());
+        assert!(began.elapsed() < PATIENCE * 10, "{}", tail(&door));
         let due = began + Duration::from_millis(200) * u32::try_from(placed).unwrap();
         if placed < orders && Instant::now() >= due {
             waiting.push((shop.sell(placed % SKUS, 1), Instant::now()));

@@ -1,8 +1,9 @@
 //! Wakes the stages when the hook has told of an order: one run at a time, and not more often than asked.
 //!
 //! The run itself is a function that the door is handed. What it leaves behind is looked after: orders that could not be
-//! read are tried again, later each time, and numbers that must be sent once more (the storefront clears a reservation
-//! only by a number that was read after it) a few times, until cron would be as quick. Otherwise it sleeps.
+//! read are tried again, later each time; for what else waits (numbers that must be sent once more, since the storefront
+//! clears a reservation only by a number that was read after it) a few runs follow, until cron would be as quick.
+//! Otherwise it sleeps.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -18,11 +19,20 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// The shortest wait after such runs.
 const LEAST: Duration = Duration::from_millis(500);
-/// So many runs follow one that left numbers to look at.
-const MOST_FOR_NUMBERS: u32 = 4;
+/// So many runs follow one after which something waits.
+const MOST_FOLLOWING: u32 = 4;
 
-/// Runs the stages once and returns their exit code; must end soon after the flag was set.
-pub type Run = Box<dyn Fn(&AtomicBool) -> i64 + Send>;
+/// Runs the stages once; must end soon after the flag was set.
+pub type Run = Box<dyn Fn(&AtomicBool) -> Ran + Send>;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ran {
+    /// Its exit code.
+    pub exit: i64,
+    /// Whether it said that something will be tried again.
+    pub waits: bool,
+}
 
 /// The bell; cheap to copy.
 #[derive(Clone)]
@@ -96,16 +106,16 @@ fn answer(run: &Run, desk: &Desk, every: Duration, rung: &Receiver<()>, state: &
             return;
         }
         let began = Instant::now();
-        let exit = run(&state.stop);
+        let ran = run(&state.stop);
         state.runs.fetch_add(1, Ordering::Relaxed);
-        state.last_exit.store(exit, Ordering::Relaxed);
+        state.last_exit.store(ran.exit, Ordering::Relaxed);
         match rest(began + every, rung, state) {
             Rested::Closing => return,
             // What was told while it ran may have come too late for it.
             Rested::Rung => in_vain = 0,
             Rested::Quiet => {}
         }
-        wait = left_over(desk, Some(in_vain), every);
+        wait = left_over(desk, Some((ran, in_vain)), every);
         in_vain += 1;
     }
 }
@@ -134,9 +144,10 @@ fn rest(until: Instant, rung: &Receiver<()>, state: &State) -> Rested {
     }
 }
 
-/// Returns how long to wait for what is still to be done after so many runs in vain; `None` when nothing is.
-fn left_over(desk: &Desk, in_vain: Option<u32>, every: Duration) -> Option<Duration> {
-    let Some(in_vain) = in_vain else {
+/// Returns how long to wait for what is still to be done after a run, and so many in vain before it; `None` when nothing
+/// is.
+fn left_over(desk: &Desk, last: Option<(Ran, u32)>, every: Duration) -> Option<Duration> {
+    let Some((ran, in_vain)) = last else {
         let told = desk.read_blocking(|store| Ok(store.inbox_depth()?.orders));
         return (told != Ok(0)).then_some(Duration::ZERO);
     };
@@ -151,7 +162,10 @@ fn left_over(desk: &Desk, in_vain: Option<u32>, every: Duration) -> Option<Durat
                 longer.max(LEAST)
             })
         }
-        Ok((_, due)) => (due > 0 && in_vain < MOST_FOR_NUMBERS).then_some(longer.max(LEAST)),
+        Ok((_, due)) => {
+            let waits = due > 0 || ran.waits;
+            (waits && in_vain < MOST_FOLLOWING).then_some(longer.max(LEAST))
+        }
         Err(err) => {
             log::warn!("what is left to do cannot be looked at: {err}");
             Some(LONGEST)
@@ -218,7 +232,10 @@ mod tests {
             store.execute("DELETE FROM inbox", []).unwrap();
             begun.send(Instant::now()).unwrap();
             goes_on.recv().unwrap();
-            0
+            Ran {
+                exit: 0,
+                waits: false,
+            }
         });
         let every = Duration::from_millis(40);
         let bell = Bell::hang(run, desk.clone(), every).unwrap();

@@ -54,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect::<Result<_, _>>()?;
     let dragonfish = Dragonfish::new(Setup {
         erp: &erp,
+        config: erp.dragonfish.as_ref().ok_or("no section")?,
         counted: vec![BaseCode::parse(base)?],
         movement_limit: Duration::from_secs(1),
         token: "e30.e30.e30".to_owned().into(),

@@ -353,7 +353,7 @@ fn the_environment_wins_over_the_file_and_says_so() {
     ];
     let loaded = load_text(EXAMPLE, &variables).unwrap();
     assert_eq!(loaded.config.vtex.workers, 3);
-    assert_eq!(loaded.config.erp.dragonfish.origin, "CENTRAL");
+    assert_eq!(loaded.config.erp.dragonfish.unwrap().origin, "CENTRAL");
     assert_eq!(
         loaded.layers["vtex.workers"],
         Layer::Env("STOCKBRIDGE__VTEX__WORKERS".into())
@@ -429,6 +429,50 @@ fn show_names_the_layer_and_never_a_secret() {
         .find(|line| line.starts_with("vtex.workers"))
         .unwrap();
     assert!(workers.ends_with("default"), "{workers}");
+}
+
+/// The example with stock by SQL and these keys in its section.
+fn by_sql(road: &str, keys: &str) -> String {
+    let sql = format!("[erp.dragonfish.sql]\nserver = \"erp.local,1433\"\n{keys}\n\n[[warehouse]]");
+    EXAMPLE
+        .replacen("#stock_source = \"api\"", road, 1)
+        .replacen("[[warehouse]]", &sql, 1)
+}
+
+#[test]
+fn stock_by_sql_is_checked_key_by_key() {
+    let both = "stock_source = \"both\"\non_disagreement = \"sql\"";
+    let loaded = load_text(&by_sql(both, ""), &[]).unwrap();
+    let sql = loaded.config.erp.dragonfish.unwrap().sql.unwrap();
+    assert_eq!(sql.left_out, ["ZOOLOGICMASTER", "ADNIMPLANT"]);
+    assert!(sql.changes && sql.changes_overlap.ms() == 600_000);
+    let own = "statements = { stock_many = \"own.sql\" }";
+    let loaded = load_text(&by_sql(both, own), &[]).unwrap();
+    let sql = loaded.config.erp.dragonfish.unwrap().sql.unwrap();
+    let path = sql.statements.values().next().unwrap();
+    assert_eq!(
+        path,
+        &loaded.folder.join("own.sql"),
+        "a path counts from the file's folder"
+    );
+    for (road, keys, told) in [
+        ("stock_source = \"neither\"", "", "unknown variant"),
+        (both, "changes_overlap = \"25h\"", "must be at most 24h"),
+        (
+            both,
+            "statements = { stock_some = \"x.sql\" }",
+            "unknown variant",
+        ),
+        (both, "movement_witness = \"often\"", "unknown variant"),
+        (
+            "stock_source = \"both\"\nstock_field = \"available\"",
+            "",
+            "must not give two figures",
+        ),
+    ] {
+        let reason = load_text(&by_sql(road, keys), &[]).unwrap_err();
+        assert!(reason.contains(told), "{road} {keys}: {reason}");
+    }
 }
 
 fn resolve(source: &SecretSource, folder: &Folder) -> Result<String, String> {

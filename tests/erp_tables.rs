@@ -481,7 +481,7 @@ fn no_statement_is_waited_for_past_the_run_s_deadline() {
         let mut rig = Rig::start();
         let sql = "stock_source = \"sql\"";
         let mut erp = config(NOBODY, &driver, rig.relay, sql, "");
-        let tables = erp.dragonfish.sql.as_mut().unwrap();
+        let tables = erp.dragonfish.as_mut().unwrap().sql.as_mut().unwrap();
         tables.statement_timeout = toml::Value::String("60s".into()).try_into().unwrap();
         let world = Still::default();
         let codes = [code("A B-N01-42")];

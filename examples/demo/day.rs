@@ -9,8 +9,7 @@ use stockbridge::sandbox::catalogue::base;
 use stockbridge::sandbox::faults::{Fault, When};
 use stockbridge::sandbox::oracle::{bookings, bookkeeping, numbers};
 
-use crate::broken::Break;
-use crate::shop::{Shop, counted, warehouse};
+use crate::shop::{Play, Shop, counted, warehouse};
 
 /// SKUs of the shop.
 const SKUS: usize = 320;
@@ -22,13 +21,19 @@ struct Day {
 }
 
 /// Plays the day and prints its story; true when every number is right at its end.
-pub fn play(seeded: Option<Break>, folder: &Path) -> io::Result<bool> {
+pub fn play(play: &Play) -> io::Result<bool> {
     let mut day = Day {
-        shop: Shop::open(seeded, folder, SKUS)?,
+        shop: Shop::open(play, SKUS)?,
         minute: 0,
         orders: Vec::new(),
     };
-    if let Some(fault) = seeded {
+    if day.shop.tables.is_some() {
+        println!(
+            "Stock is read from tables, through an ODBC driver: {}.\n",
+            play.road
+        );
+    }
+    if let Some(fault) = play.seeded {
         println!(
             "A fault is seeded: {}. This day must end badly.\n",
             fault.name()
@@ -39,7 +44,7 @@ pub fn play(seeded: Option<Break>, folder: &Path) -> io::Result<bool> {
     day.trouble()?;
     day.evening()?;
     let right = day.verdict();
-    let folder = day.shop.folder.display();
+    let folder = day.shop.program.folder.display();
     println!("\nEverything is still in {folder}. Go on there:");
     println!("  cargo run --release -- status --config {folder}/stockbridge.toml");
     println!("  cargo run --release -- explain REM1-N01-S --config {folder}/stockbridge.toml");
@@ -106,8 +111,8 @@ impl Day {
         self.cron(2)?;
         self.say("An order is canceled before it is booked, another one after; a third one is changed by a person.");
         let early = self.sell(&[(10, 1)], "canceled before booking");
-        self.shop.program(&["poll"])?;
-        self.shop.program(&["reserve"])?;
+        self.shop.program.run(&["poll"])?;
+        self.shop.program.run(&["reserve"])?;
         let late = self.orders[0].0.clone();
         self.orders[0].1 = "canceled after booking";
         let changed = self.orders[1].0.clone();
@@ -142,6 +147,7 @@ impl Day {
         self.cron(1)?;
         self.shop.sandbox.dragonfish.with(|erp| erp.offline.clear());
         self.cron(1)?;
+        self.tables_down()?;
         self.say("A person starts handling of an order by hand, before the program has seen it.");
         let by_hand = self.sell(&[(16, 1)], "handled by a person");
         let now = self.shop.sandbox.clock.now();
@@ -152,6 +158,22 @@ impl Day {
             .vtex
             .with(|store| store.start_handling(&by_hand, now));
         self.cron(2)
+    }
+
+    /// The SQL Server cannot be reached for a minute; what that means is for the road to say.
+    fn tables_down(&mut self) -> io::Result<()> {
+        if self.shop.tables.is_none() {
+            return Ok(());
+        }
+        self.say("The SQL Server cannot be reached for a minute.");
+        self.shop.tables_reachable(false)?;
+        let (_, variant) = self.shop.goods(15);
+        let label = variant.reference();
+        self.cron(1)?;
+        let road = self.shop.road_of(&label)?;
+        println!("         {label} was last read by {road}");
+        self.shop.tables_reachable(true)?;
+        self.cron(1)
     }
 
     fn evening(&mut self) -> io::Result<()> {
@@ -222,7 +244,7 @@ impl Day {
             println!("  WRONG: {problem}");
         }
         println!("\nMails sent");
-        for (kind, n) in mails(&self.shop.folder) {
+        for (kind, n) in mails(&self.shop.program.folder) {
             println!("  {n:>3} {kind}");
         }
         let violations = sandbox.violations();
@@ -243,7 +265,7 @@ impl Day {
 }
 
 /// Counts the mails by kind, which their file names begin with.
-fn mails(folder: &Path) -> BTreeMap<String, usize> {
+pub fn mails(folder: &Path) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     let Ok(entries) = std::fs::read_dir(folder.join("mail")) else {
         return kinds;

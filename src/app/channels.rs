@@ -116,14 +116,8 @@ pub fn secrets(config: &Config) -> Vec<(String, &SecretSource)> {
     let mut named = vec![
         ("vtex.app_key".to_owned(), &config.vtex.app_key),
         ("vtex.app_token".to_owned(), &config.vtex.app_token),
-        (
-            "erp.dragonfish.token".to_owned(),
-            &config.erp.dragonfish.token,
-        ),
     ];
-    let sql = config.erp.dragonfish.sql.as_ref();
-    let password = sql.and_then(|sql| sql.password.as_ref());
-    named.extend(password.map(|source| ("erp.dragonfish.sql.password".to_owned(), source)));
+    named.extend(crate::app::erp::secrets(config));
     let password = config.notify.mail.password.as_ref();
     named.extend(password.map(|source| ("notify.mail.password".to_owned(), source)));
     named.extend(config.channel.iter().flat_map(ChannelConfig::secrets));

@@ -164,10 +164,8 @@ fn config(cli: &Cli, loaded: &Loaded, command: &ConfigCommand) -> Result<Exit, F
         ConfigCommand::Check => {
             crate::app::channels::check_templates(&loaded.config)
                 .map_err(|err| Failure::new(Exit::Config, err))?;
-            if let Some(sql) = &loaded.config.erp.dragonfish.sql {
-                crate::config::statements::read(&sql.statements)
-                    .map_err(|err| Failure::new(Exit::Config, err))?;
-            }
+            crate::app::erp::check_statements(&loaded.config)
+                .map_err(|err| Failure::new(Exit::Config, err))?;
             Ok(done(cli, 0, "the configuration is sound".into()))
         }
         ConfigCommand::Show => {
@@ -213,10 +211,19 @@ fn show(cli: &Cli, loaded: &Loaded, machine: &Machine, args: &ShowArgs) -> Resul
     if args.erp {
         let memory = Memory::open(loaded, machine, false)?;
         let doors = Doors::open(loaded, machine, &memory, PATIENCE)?;
-        view.papers = Some(doors.dragonfish.papers(id).map_err(unreachable)?);
+        let erp = doors.erp.dragonfish().ok_or_else(not_there)?;
+        view.papers = Some(erp.papers(id).map_err(unreachable)?);
     }
     print(cli, Exit::Done, &view, &view);
     Ok(Exit::Done)
+}
+
+/// The failure of a question that only Dragonfish answers.
+fn not_there() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "this is a question for Dragonfish, and the ERP is another",
+    )
 }
 
 /// The failure of a question to an outside system.
@@ -298,7 +305,7 @@ fn import_skus(
     let text = read_file(file)?;
     let memory = Memory::open(loaded, machine, false)?;
     let doors = Doors::open(loaded, machine, &memory, PATIENCE)?;
-    let rows = desk::sku::import(&memory.store, &doors.dragonfish, &text, machine.clock.now())
+    let rows = desk::sku::import(&memory.store, doors.erp.stock(), &text, machine.clock.now())
         .map_err(|err| match err {
             desk::sku::ImportError::Store(err) => store_failure(err),
             desk::sku::ImportError::Line { .. } => {
@@ -353,25 +360,26 @@ fn remito_done(
 fn stock(cli: &Cli, loaded: &Loaded, machine: &Machine, what: &str) -> Result<Exit, Failure> {
     let memory = Memory::open(loaded, machine, false)?;
     let doors = Doors::open(loaded, machine, &memory, PATIENCE)?;
-    let code = match find_code(&memory.store, &doors.dragonfish, what) {
-        Err(failure) if doors.dragonfish.has_tables() => {
-            let found = doors.dragonfish.of_bar_code(what).map_err(unreachable)?;
+    let tables = doors.erp.dragonfish().filter(|erp| erp.has_tables());
+    let code = match (find_code(&memory.store, doors.erp.stock(), what), tables) {
+        (Err(failure), Some(tables)) => {
+            let found = tables.of_bar_code(what).map_err(unreachable)?;
             found.map(|(code, _)| code).ok_or(failure)?
         }
-        found => found?,
+        (found, _) => found?,
     };
     let counted = settings::counted_bases(&settings::settings(&loaded.config))
         .into_iter()
         .collect();
     let view = desk::stock::stock(
-        &doors.dragonfish,
+        doors.erp.stock(),
         &code,
         &counted,
         &loaded.config.erp.blocked_bases,
     );
     let mut view = view.map_err(unreachable)?;
-    if doors.dragonfish.has_tables() {
-        match doors.dragonfish.bar_code(&code) {
+    if let Some(tables) = tables {
+        match tables.bar_code(&code) {
             Ok(found) => view.bar_code = found,
             // The stock was read; that its bar code was not is no reason to keep it back.
             Err(err) => log::warn!("the bar code of {code} is not known: {err}"),
@@ -495,7 +503,7 @@ fn outside(loaded: &Loaded, doors: &Doors<'_>) -> Vec<Check> {
             err.to_string(),
         )),
     }
-    checks.extend(doors.dragonfish.checks());
+    checks.extend(doors.erp.checks());
     checks.extend(doors.channels.checks());
     checks
 }

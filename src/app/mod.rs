@@ -8,6 +8,7 @@ mod channels;
 mod custody;
 mod desk;
 mod dry;
+mod erp;
 mod hook;
 mod recovery;
 mod serve;

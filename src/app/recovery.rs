@@ -480,11 +480,16 @@ pub fn erp_probe(
     let memory = Memory::open(loaded, machine, false)?;
     let doors = Doors::open(loaded, machine, &memory, PATIENCE)?;
     let reference = SkuRef::parse(reference).map_err(|err| usage(err.to_string()))?;
-    let code = doors.dragonfish.code(&reference).map_err(usage)?;
+    let Some(erp) = doors.erp.dragonfish() else {
+        return Err(usage(
+            "nothing is booked in this ERP, so there is nothing to probe".into(),
+        ));
+    };
+    let code = erp.code(&reference).map_err(usage)?;
     let what = format!("one unit of {code} is booked out of {base} and back into it");
     confirm(*yes, &what, base.as_str())?;
     let checks: Vec<Check> = probe::erp(&probe::Trial {
-        movements: &doors.dragonfish,
+        movements: erp,
         clock: &machine.clock,
         account: &settings.account,
         base: &base,

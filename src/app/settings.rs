@@ -29,8 +29,14 @@ pub fn settings(config: &Config) -> Settings {
         safety: config.safety_stock.clone(),
         start_handling: config.vtex.start_handling == StartHandling::AfterMove,
         handle_without_stock: config.vtex.handle_without_stock,
-        searchable: erp.dragonfish.search == Search::Searchable,
-        order_deadline: 4 * 3_600_000,
+        searchable: erp
+            .dragonfish
+            .as_ref()
+            .is_some_and(|erp| erp.search == Search::Searchable),
+        order_deadline: erp
+            .winthor
+            .as_ref()
+            .map_or(i64::MAX, |erp| erp.order_deadline.ms()),
         workers: config.vtex.workers,
         poll: poll(config),
         protocol: protocol(config),
@@ -89,7 +95,10 @@ fn warehouses(config: &Config) -> Vec<Warehouse> {
     let erp = &config.erp;
     let included = erp.virtual_depot == VirtualDepot::Included;
     let warehouse = |w: &crate::config::sections::WarehouseConfig| {
-        let movement_base = w.movement_base.clone().unwrap_or_else(|| erp.depot.clone());
+        // Without a depot, sales are booked where the goods lie.
+        let own = w.bases.first().filter(|_| erp.winthor.is_some());
+        let booked_in = || own.unwrap_or(&erp.depot).clone();
+        let movement_base = w.movement_base.clone().unwrap_or_else(booked_in);
         let mut counted: BTreeSet<BaseCode> = w.bases.iter().cloned().collect();
         if movement_base == erp.depot {
             counted.insert(erp.depot.clone());
@@ -171,23 +180,29 @@ pub fn gate(config: &Config) -> GateSettings {
 pub fn identity(config: &Config) -> Identity {
     Identity {
         account: config.vtex.account.clone(),
-        erp: format!("dragonfish {}", config.erp.depot),
+        erp: match &config.erp.winthor {
+            Some(winthor) => format!("winthor {}", winthor.name()),
+            None => format!("dragonfish {}", config.erp.depot),
+        },
     }
 }
 
 /// Returns the longest time one outside call may take, for the watchdog.
 pub fn longest_call(config: &Config) -> std::time::Duration {
-    let dragonfish = &config.erp.dragonfish;
+    let dragonfish = config.erp.dragonfish.iter();
+    let winthor = config.erp.winthor.iter().map(|erp| erp.read_timeout);
+    let erp = dragonfish
+        .flat_map(|erp| [erp.stock_timeout, erp.read_timeout])
+        .chain(winthor);
     let calls = [
         config.protocol.movement_limit,
-        dragonfish.stock_timeout,
-        dragonfish.read_timeout,
         config.vtex.total_timeout,
         config.notify.mail.timeout,
     ];
     let channels = config.channel.iter().map(ChannelConfig::timeout);
     calls
         .into_iter()
+        .chain(erp)
         .chain(channels)
         .map(Span::duration)
         .max()

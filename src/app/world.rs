@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::adapters::dragonfish::{Dragonfish, Setup};
 use crate::adapters::host::{self, FileLocks, HostClock, HostRng, check_state, on_network};
 use crate::adapters::http::calls::Env;
 use crate::adapters::vtex::Vtex;
 use crate::app::channels::Channels;
 use crate::app::dry::Dry;
+use crate::app::erp::Erp;
 use crate::app::{Failure, Wrap, settings};
 use crate::config::load::Loaded;
 use crate::config::secret::{SecretContext, SecretSource};
@@ -228,8 +228,8 @@ impl Drop for RemovedFile {
 pub struct Doors<'a> {
     /// VTEX.
     pub vtex: Vtex<'a>,
-    /// Dragonfish.
-    pub dragonfish: Dragonfish<'a>,
+    /// The ERP.
+    pub erp: Erp<'a>,
     /// The ways to people.
     pub channels: Channels<'a>,
 }
@@ -267,31 +267,11 @@ impl<'a> Doors<'a> {
         let wrong = |err: String| Failure::new(Exit::Config, err);
         let key = secret(loaded, "vtex.app_key", &config.vtex.app_key)?;
         let token = secret(loaded, "vtex.app_token", &config.vtex.app_token)?;
-        let erp_token = secret(loaded, "erp.dragonfish.token", &config.erp.dragonfish.token)?;
-        let sql = config.erp.dragonfish.sql.as_ref();
-        let sql_password = match sql.and_then(|sql| sql.password.as_ref()) {
-            Some(source) => Some(secret(loaded, "erp.dragonfish.sql.password", source)?),
-            None => None,
-        };
-        let statements = match sql {
-            Some(sql) => crate::config::statements::read(&sql.statements).map_err(wrong)?,
-            None => std::collections::BTreeMap::new(),
-        };
-        let setup = Setup {
-            erp: &config.erp,
-            counted: settings::counted_bases(&settings::settings(config)),
-            movement_limit: config.protocol.movement_limit.duration(),
-            token: erp_token,
-            sql_password,
-            statements,
-            env,
-            locks: &memory.locks,
-        };
         Ok(Self {
             vtex: Vtex::new(&config.vtex, &key, &token, env)
                 .map_err(wrong)?
                 .with_hook(crate::app::hook::target(loaded)?),
-            dragonfish: Dragonfish::new(setup).map_err(wrong)?,
+            erp: Erp::open(loaded, memory, env)?,
             channels: Channels::open(loaded, machine)?,
         })
     }
@@ -304,12 +284,14 @@ impl<'a> Doors<'a> {
         work: impl FnOnce(&Ports<'_>) -> T,
     ) -> T {
         let wrapped_storefront = wrap.storefront.map(|put| put(&self.vtex));
-        let wrapped_movements = wrap.movements.map(|put| put(&self.dragonfish));
+        let wrapped_movements = wrap.movements.map(|put| put(self.erp.movements()));
         let storefront: &dyn Storefront = wrapped_storefront.as_deref().unwrap_or(&self.vtex);
-        let movements: &dyn MovementSink = wrapped_movements.as_deref().unwrap_or(&self.dragonfish);
+        let movements: &dyn MovementSink =
+            wrapped_movements.as_deref().unwrap_or(self.erp.movements());
         let wrapped_notifier = wrap.notifier.map(|put| put(&self.channels));
         let notifier: &dyn Notifier = wrapped_notifier.as_deref().unwrap_or(&self.channels);
-        let stock: &dyn StockSource = &self.dragonfish;
+        let stock = self.erp.stock();
+        let order_book = self.erp.order_book();
         if dry_run {
             let (storefront, movements, notifier) =
                 (Dry(storefront), Dry(movements), Dry(notifier));
@@ -317,7 +299,7 @@ impl<'a> Doors<'a> {
                 storefront: &storefront,
                 stock,
                 movements: &movements,
-                order_book: None,
+                order_book,
                 notifier: &notifier,
             });
         }
@@ -325,7 +307,7 @@ impl<'a> Doors<'a> {
             storefront,
             stock,
             movements,
-            order_book: None,
+            order_book,
             notifier,
         })
     }

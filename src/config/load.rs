@@ -524,8 +524,16 @@ fn anchor(config: &mut Config, folder: &Path) {
         anchored(&mut tls.certificate);
         anchored(&mut tls.key);
     }
-    let sql = config.erp.dragonfish.sql.as_mut();
-    sql.into_iter()
+    let winthor = config.erp.winthor.as_mut();
+    winthor
+        .and_then(|erp| erp.sql.as_mut())
+        .into_iter()
+        .flat_map(|sql| sql.statements.values_mut())
+        .for_each(anchored);
+    let dragonfish = config.erp.dragonfish.as_mut();
+    dragonfish
+        .and_then(|erp| erp.sql.as_mut())
+        .into_iter()
         .flat_map(|sql| sql.statements.values_mut())
         .for_each(anchored);
     for channel in &mut config.channel {

@@ -10,6 +10,8 @@ pub mod sql;
 
 pub mod statements;
 
+pub mod winthor;
+
 pub mod channels;
 
 pub mod serve;
@@ -21,6 +23,8 @@ pub mod load;
 pub mod validate;
 
 mod channels_check;
+
+mod dragonfish;
 
 pub mod winthor_sql;
 

@@ -12,6 +12,7 @@ use crate::config::secret::SecretSource;
 use crate::config::serve::ServeConfig;
 use crate::config::span::Span;
 use crate::config::sql::{OnDisagreement, SqlConfig, StockRoad};
+use crate::config::winthor::WinthorConfig;
 use crate::domain::ids::{BaseCode, SkuRef, WarehouseId};
 use crate::domain::qty::Qty;
 use crate::domain::stock::NegativeShop;
@@ -289,7 +290,8 @@ pub struct ErpConfig {
     /// Bases that never count and are never asked.
     #[serde(default)]
     pub blocked_bases: Vec<BaseCode>,
-    /// The depot in which sales are booked; goes negative until the remito is made.
+    /// The depot in which sales are booked; goes negative until the remito is made. Not for WinThor.
+    #[serde(default = "BaseCode::none")]
     pub depot: BaseCode,
     /// Whether the depot's stock counts.
     #[serde(default)]
@@ -306,8 +308,12 @@ pub struct ErpConfig {
     /// In which order shops are asked for goods; the others follow by name.
     #[serde(default)]
     pub pick_order: Vec<BaseCode>,
-    /// Dragonfish over HTTP.
-    pub dragonfish: DragonfishConfig,
+    /// Dragonfish. Either this section or the next.
+    #[serde(default)]
+    pub dragonfish: Option<DragonfishConfig>,
+    /// WinThor.
+    #[serde(default)]
+    pub winthor: Option<WinthorConfig>,
 }
 
 /// Whether the virtual depot's stock counts.

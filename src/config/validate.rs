@@ -2,21 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::config::load::ConfigError;
 use crate::config::sections::{
-    Config, DragonfishConfig, ErpConfig, MailAuth, MailSecurity, MailTransport, StockField,
-    VirtualDepot, WarehouseConfig,
+    Config, ErpConfig, MailAuth, MailSecurity, MailTransport, VirtualDepot, WarehouseConfig,
 };
 use crate::config::span::Span;
-use crate::config::sql::StockRoad;
+use crate::config::{dragonfish, winthor};
 use crate::domain::ids::BaseCode;
 use crate::domain::time::Moment;
 
 const DAY: u64 = 24;
 /// No single call may be allowed more than this.
-const LONGEST_CALL: Span = Span::secs(600);
+pub(super) const LONGEST_CALL: Span = Span::secs(600);
+
+/// A key, its waiting time, and the least and the most that it may be.
+pub(super) type Bounds = (&'static str, Span, Span, Span);
 
 /// Checks everything; returns the mistakes, and what a person should know.
 pub fn validate(config: &Config) -> (Vec<ConfigError>, Vec<String>) {
@@ -42,9 +43,9 @@ pub fn validate(config: &Config) -> (Vec<ConfigError>, Vec<String>) {
     (check.errors, check.warnings)
 }
 
-struct Check {
-    errors: Vec<ConfigError>,
-    warnings: Vec<String>,
+pub(super) struct Check {
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// The parts of an address that matter.
@@ -92,20 +93,21 @@ fn all_loopback(config: &Config) -> bool {
     let local = |url: &str| address(url).is_ok_and(|a| is_loopback(a.host));
     let mail = &config.notify.mail;
     config.vtex.base_url.as_deref().is_some_and(local)
-        && local(&config.erp.dragonfish.url)
+        && config.erp.dragonfish.iter().all(|erp| local(&erp.url))
+        && config.erp.winthor.iter().all(|erp| local(&erp.url))
         && (mail.transport == MailTransport::File || mail.host.as_deref().is_some_and(is_loopback))
         && crate::config::channels::all_loopback(&config.channel)
 }
 
 impl Check {
-    fn fail(&mut self, key: &str, reason: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn fail(&mut self, key: &str, reason: impl Into<String>, hint: impl Into<String>) {
         let hint: String = hint.into();
         let err = ConfigError::new(key, reason);
         self.errors
             .push(if hint.is_empty() { err } else { err.hint(hint) });
     }
 
-    fn longest(&mut self, key: &str, text: Option<&str>, most: usize) {
+    pub(super) fn longest(&mut self, key: &str, text: Option<&str>, most: usize) {
         let Some(text) = text else { return };
         if text.is_empty()
             || text.chars().count() > most
@@ -161,132 +163,36 @@ impl Check {
         }
     }
 
-    fn sql(&mut self, dragonfish: &DragonfishConfig) {
-        let Some(sql) = &dragonfish.sql else {
-            if dragonfish.stock_source != StockRoad::Api {
-                self.fail(
-                    "erp.dragonfish.stock_source",
-                    "reads by SQL, and there is no section erp.dragonfish.sql",
-                    "",
-                );
+    fn erp(&mut self, config: &Config) {
+        let erp = &config.erp;
+        match (&erp.dragonfish, &erp.winthor) {
+            (Some(dragonfish), None) => {
+                dragonfish::check(self, dragonfish);
+                self.depot(config);
             }
-            return;
-        };
-        if dragonfish.stock_source != StockRoad::Api
-            && dragonfish.stock_field == StockField::Available
-        {
-            self.fail(
-                "erp.dragonfish.stock_field",
-                "SQL reads what lies there; two roads must not give two figures",
-                "set stock_field = \"stock\", or stock_source = \"api\"",
-            );
-        }
-        if sql.server.is_empty() == sql.connection_string.is_none() {
-            self.fail(
-                "erp.dragonfish.sql.server",
-                "give either a server or a connection_string",
-                "",
-            );
-        }
-        if sql.user.is_some() != sql.password.is_some() && sql.connection_string.is_none() {
-            self.fail(
-                "erp.dragonfish.sql.user",
-                "a user and a password go together",
-                "leave both out to log in as the account of the process",
-            );
-        }
-        if sql.encrypt && sql.trust_server_certificate {
-            self.warnings.push(
-                "erp.dragonfish.sql.trust_server_certificate accepts whoever answers as the SQL Server".into(),
-            );
-        }
-        if sql.changes_overlap.duration() > Duration::from_secs(24 * 3600) {
-            self.fail(
-                "erp.dragonfish.sql.changes_overlap",
-                "must be at most 24h",
-                "it is for clocks that differ; push.full_every finds everything else",
-            );
-        }
-        for (key, span) in [
-            ("erp.dragonfish.sql.connect_timeout", sql.connect_timeout),
-            (
-                "erp.dragonfish.sql.statement_timeout",
-                sql.statement_timeout,
+            (None, Some(winthor)) => winthor::check(self, config, winthor),
+            (Some(_), Some(_)) => self.fail(
+                "erp",
+                "has both sections, erp.dragonfish and erp.winthor",
+                "one state file serves one ERP",
             ),
-        ] {
-            if span.duration() < Duration::from_secs(1)
-                || span.duration() > Duration::from_secs(600)
-            {
-                self.fail(key, "must be from 1s to 600s", "");
-            }
+            (None, None) => self.fail(
+                "erp",
+                "has neither section, erp.dragonfish nor erp.winthor",
+                "add the one of your ERP",
+            ),
+        }
+        for base in erp.blocked_bases.iter().chain(&erp.pick_order) {
+            self.base("erp", base);
         }
     }
 
-    fn erp(&mut self, config: &Config) {
+    /// The depot in which sales are booked.
+    fn depot(&mut self, config: &Config) {
         let erp = &config.erp;
-        self.sql(&erp.dragonfish);
-        let dragonfish = &erp.dragonfish;
-        match address(&dragonfish.url) {
-            Err(reason) => self.fail("erp.dragonfish.url", reason, ""),
-            Ok(a) if a.secure || is_loopback(a.host) => {}
-            Ok(a) if dragonfish.allow_plain_http_for.as_deref() == Some(a.host) => {
-                let host = a.host;
-                self.warnings.push(format!(
-                    "the token travels unprotected to {host}; keep it on a private network"
-                ));
-            }
-            Ok(a) => {
-                let hint = format!(
-                    "set erp.dragonfish.allow_plain_http_for = {:?}, on a private network only",
-                    a.host
-                );
-                self.fail(
-                    "erp.dragonfish.url",
-                    "is plain http: the token would travel unprotected",
-                    hint,
-                );
-            }
-        }
-        self.longest("erp.dragonfish.client_id", Some(&dragonfish.client_id), 40);
-        self.longest("erp.dragonfish.origin", Some(&dragonfish.origin), 8);
-        self.longest("erp.dragonfish.motive", dragonfish.motive.as_deref(), 3);
-        self.longest("erp.dragonfish.seller", dragonfish.seller.as_deref(), 10);
-        self.longest("erp.dragonfish.note", dragonfish.note.as_deref(), 60);
-        if dragonfish
-            .note
-            .as_deref()
-            .is_some_and(|note| note.contains(['%', '[', '\'']))
-        {
-            self.fail(
-                "erp.dragonfish.note",
-                "must hold none of % [ '",
-                "the ERP's search takes them for wildcards",
-            );
-        }
-        if dragonfish.separators.is_empty() {
-            self.fail(
-                "erp.dragonfish.separators",
-                "must hold at least one character",
-                "",
-            );
-        }
-        if !utc_offset(&dragonfish.utc_offset) {
-            self.fail(
-                "erp.dragonfish.utc_offset",
-                "is not an offset",
-                "write it like -03:00",
-            );
-        }
-        if dragonfish
-            .quiet_hours
-            .as_deref()
-            .is_some_and(|hours| !quiet_hours(hours))
-        {
-            self.fail(
-                "erp.dragonfish.quiet_hours",
-                "is not a span of hours",
-                "write it like 01:00-08:00",
-            );
+        if erp.depot == BaseCode::none() {
+            let hint = "the base in which sales are booked";
+            return self.fail("erp.depot", "is missing", hint);
         }
         let pair = format!("{}={}", config.vtex.account, erp.depot);
         let listed = |known: &String| known.to_uppercase() == pair.to_uppercase();
@@ -308,14 +214,7 @@ impl Check {
                 "sales are booked in the depot",
             );
         }
-        for base in erp
-            .blocked_bases
-            .iter()
-            .chain([&erp.depot])
-            .chain(&erp.pick_order)
-        {
-            self.base("erp", base);
-        }
+        self.base("erp", &erp.depot);
     }
 
     fn base(&mut self, key: &str, base: &BaseCode) {
@@ -467,9 +366,9 @@ impl Check {
         let open = all_loopback(config);
         let (s, h) = (Span::secs, Span::hours);
         let (vtex, poll, protocol) = (&config.vtex, &config.poll, &config.protocol);
-        let (dragonfish, notify, gc) = (&config.erp.dragonfish, &config.notify, &config.gc);
+        let (notify, gc) = (&config.notify, &config.gc);
         let serve = &config.serve;
-        let bounds: &[(&str, Span, Span, Span)] = &[
+        let bounds: &[Bounds] = &[
             ("vtex.feed_visibility", vtex.feed_visibility, s(30), h(12)),
             ("vtex.connect_timeout", vtex.connect_timeout, s(1), s(60)),
             ("vtex.total_timeout", vtex.total_timeout, s(1), LONGEST_CALL),
@@ -550,30 +449,6 @@ impl Check {
                 s(300),
                 h(7 * DAY),
             ),
-            (
-                "erp.dragonfish.connect_timeout",
-                dragonfish.connect_timeout,
-                s(1),
-                s(60),
-            ),
-            (
-                "erp.dragonfish.stock_timeout",
-                dragonfish.stock_timeout,
-                s(1),
-                LONGEST_CALL,
-            ),
-            (
-                "erp.dragonfish.read_timeout",
-                dragonfish.read_timeout,
-                s(1),
-                LONGEST_CALL,
-            ),
-            (
-                "erp.dragonfish.token_warning",
-                dragonfish.token_warning,
-                h(1),
-                h(365 * DAY),
-            ),
             ("notify.digest_every", notify.digest_every, h(1), h(7 * DAY)),
             ("serve.wake_every", serve.wake_every, s(1), h(1)),
             ("serve.run_limit", serve.run_limit, s(300), h(2)),
@@ -588,9 +463,12 @@ impl Check {
                 LONGEST_CALL,
             ),
         ];
-        for (key, value, least, most) in bounds {
-            let least = if open { Span::secs(0) } else { *least };
-            self.within(key, *value, least, *most);
+        let dragonfish = config.erp.dragonfish.iter().flat_map(dragonfish::spans);
+        let winthor = config.erp.winthor.iter().flat_map(winthor::spans);
+        let all = bounds.iter().copied().chain(dragonfish).chain(winthor);
+        for (key, value, least, most) in all {
+            let least = if open { Span::secs(0) } else { least };
+            self.within(key, value, least, most);
         }
         self.within(
             "vtex.feed_retention",
@@ -622,11 +500,9 @@ impl Check {
     /// What the proof of the protocol needs between two waiting times.
     fn between_spans(&mut self, config: &Config, open: bool) {
         let protocol = &config.protocol;
-        let dragonfish = &config.erp.dragonfish;
-        let longest = dragonfish
-            .stock_timeout
-            .max(dragonfish.read_timeout)
-            .max(protocol.movement_limit);
+        let calls = config.erp.dragonfish.as_ref();
+        let calls = calls.map(|erp| erp.stock_timeout.max(erp.read_timeout));
+        let longest = calls.unwrap_or(Span::secs(0)).max(protocol.movement_limit);
         if protocol.movement_settle < longest && !open {
             let hint =
                 "requests queue behind one executor, so an abandoned one may start that late";
@@ -704,12 +580,6 @@ impl Check {
                 100,
             ),
             (
-                "erp.dragonfish.page_size",
-                number(config.erp.dragonfish.page_size),
-                10,
-                5000,
-            ),
-            (
                 "notify.max_resends",
                 number(config.notify.max_resends),
                 0,
@@ -724,6 +594,12 @@ impl Check {
                     "",
                 );
             }
+        }
+        if let Some(dragonfish) = &config.erp.dragonfish
+            && !(10..=5000).contains(&dragonfish.page_size)
+        {
+            let reason = format!("{} is not between 10 and 5000", dragonfish.page_size);
+            self.fail("erp.dragonfish.page_size", reason, "");
         }
         if config.safety_stock.values().any(|qty| qty.is_negative()) {
             self.fail("safety_stock", "holds a negative quantity", "");

@@ -113,6 +113,11 @@ impl BaseCode {
         }
         Ok(Self(text.to_uppercase()))
     }
+
+    /// Returns what stands for a base where there is none.
+    pub fn none() -> Self {
+        Self("-".to_owned())
+    }
 }
 
 /// The reference a shop gave a SKU in the storefront, kept exactly as it stands there.

@@ -31,8 +31,11 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// Returns the reference in the store.
+    /// Returns the reference in the store; an ERP that knows no colours and sizes has the article alone.
     pub fn reference(&self) -> String {
+        if self.color.is_empty() && self.size.is_empty() {
+            return self.article.clone();
+        }
         format!("{}-{}-{}", self.article, self.color, self.size)
     }
 }

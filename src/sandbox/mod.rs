@@ -9,6 +9,7 @@ pub mod faults;
 pub mod http;
 pub mod oracle;
 pub mod vtex;
+pub mod winthor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,6 +19,8 @@ use crate::sandbox::catalogue::Product;
 use crate::sandbox::dragonfish::server::DragonfishServer;
 use crate::sandbox::faults::Faults;
 use crate::sandbox::vtex::server::VtexServer;
+use crate::sandbox::winthor::model::WinthorModel;
+use crate::sandbox::winthor::server::WinthorServer;
 
 /// The store's account.
 pub const ACCOUNT: &str = "tienda";
@@ -87,6 +90,46 @@ impl Sandbox {
     pub fn violations(&self) -> Vec<String> {
         let mut violations = self.vtex.with(|vtex| vtex.violations.clone());
         violations.extend(self.dragonfish.with(|erp| erp.violations.clone()));
+        violations
+    }
+}
+
+/// A store and a WinThor installation, with the same goods.
+pub struct WinthorSandbox {
+    /// Their common clock.
+    pub clock: SandboxClock,
+    /// Their faults.
+    pub faults: Faults,
+    /// The store.
+    pub vtex: VtexServer,
+    /// The ERP.
+    pub winthor: WinthorServer,
+}
+
+impl WinthorSandbox {
+    /// Starts both with so many products, each in one or more packagings. The store begins with no stock at all.
+    ///
+    /// # Errors
+    ///
+    /// When no loopback port can be had.
+    pub fn start(count: u64) -> std::io::Result<Self> {
+        let clock = SandboxClock::default();
+        let faults = Faults::default();
+        let model = WinthorModel::new(count);
+        let vtex = VtexServer::start(clock.clone(), faults.clone(), &model.store_products())?;
+        let winthor = WinthorServer::start(clock.clone(), faults.clone(), model)?;
+        Ok(Self {
+            clock,
+            faults,
+            vtex,
+            winthor,
+        })
+    }
+
+    /// Returns every breach of the systems' rules so far.
+    pub fn violations(&self) -> Vec<String> {
+        let mut violations = self.vtex.with(|vtex| vtex.violations.clone());
+        violations.extend(self.winthor.with(|erp| erp.violations.clone()));
         violations
     }
 }

@@ -6,10 +6,11 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::domain::ids::{BaseCode, OrderId, SkuId, WarehouseId};
-use crate::sandbox::Sandbox;
 use crate::sandbox::catalogue::Variant;
 use crate::sandbox::dragonfish::model::{DragonfishModel, Movement};
 use crate::sandbox::vtex::model::{Order, VtexModel};
+use crate::sandbox::winthor::model::{BRANCH, WinthorModel, shares};
+use crate::sandbox::{Sandbox, WinthorSandbox};
 
 /// One number against the truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +123,71 @@ pub fn numbers_of(
         }
     };
     store.products.iter().map(row).collect()
+}
+
+/// Like [`numbers`], for a store whose goods are packagings of WinThor's products in one branch.
+///
+/// Free of a product is what is available there and what it holds for the store's orders, less what live orders need over
+/// all packagings. The truth is a packaging's share of that by the page's own steps, in whole packs.
+pub fn packs(sandbox: &WinthorSandbox, warehouse: &WarehouseId) -> Vec<Row> {
+    let erp = sandbox.winthor.with(|erp| erp.clone());
+    sandbox.vtex.with(|store| packs_of(&erp, store, warehouse))
+}
+
+fn packs_of(erp: &WinthorModel, store: &VtexModel, warehouse: &WarehouseId) -> Vec<Row> {
+    let mut free: BTreeMap<u64, Decimal> = BTreeMap::new();
+    for (number, product) in &erp.products {
+        free.insert(*number, product.shelves[BRANCH].available());
+    }
+    for (order, held) in &erp.orders {
+        // What it holds for an order that the store canceled comes back when WinThor cancels it too.
+        let live = store.orders.get(order).is_some_and(Order::live);
+        for (number, units) in held.items.iter().filter(|_| held.holds() && live) {
+            *free.entry(*number).or_default() += *units;
+        }
+    }
+    let packaging = |sku: &SkuId| {
+        let product = store.products.iter().find(|product| product.sku == *sku)?;
+        erp.packaging(&product.variant.reference())
+    };
+    for order in store.orders.values() {
+        let skus: BTreeSet<_> = order.lines.iter().map(|line| &line.sku).collect();
+        for sku in skus {
+            if let Some((number, factor)) = packaging(sku) {
+                let units = Decimal::from(needed(order, sku, warehouse)) * factor;
+                *free.entry(number).or_default() -= units;
+            }
+        }
+    }
+    let row = |product: &crate::sandbox::catalogue::Product| {
+        let reference = product.variant.reference();
+        let (number, factor) = erp.packaging(&reference)?;
+        let known = &erp.products[&number];
+        let parts = shares(free[&number], &known.packagings);
+        let code = reference.rsplit_once('-')?.0;
+        let (_, share) = parts
+            .into_iter()
+            .find(|(packaging, _)| packaging.code == code)?;
+        let unlimited = store.shelves.get(&(product.sku.clone(), warehouse.clone()));
+        let unlimited = unlimited.is_some_and(|shelf| shelf.unlimited);
+        let (offered, truth) = match (known.unlimited, unlimited) {
+            (true, true) => (1, 1),
+            (true, false) => (0, 1),
+            (false, true) => (i64::MAX, 0),
+            (false, false) => {
+                let whole = (share / factor).floor().to_i64().unwrap_or(0);
+                (store.available(&product.sku, warehouse), whole)
+            }
+        };
+        Some(Row {
+            sku: product.sku.clone(),
+            reference,
+            warehouse: warehouse.clone(),
+            offered,
+            truth,
+        })
+    };
+    store.products.iter().filter_map(row).collect()
 }
 
 /// Units of a SKU that an order takes or will take out of a warehouse: none when canceled.

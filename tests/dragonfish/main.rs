@@ -81,11 +81,12 @@ fn on<T>(
     let erp = config(url, &format!("{log_in}{extra}"));
     let dragonfish = Dragonfish::new(Setup {
         erp: &erp,
+        config: erp.dragonfish.as_ref().unwrap(),
         counted: ["NORTE", "WOO", "CENTRO", "OUTLET"].map(base).to_vec(),
         movement_limit: Duration::from_millis(400),
         token: token.into(),
         sql_password: None,
-        statements: std::collections::BTreeMap::new(),
+        statements: BTreeMap::new(),
         env: Env {
             clock: world,
             rng: world,

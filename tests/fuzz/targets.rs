@@ -210,11 +210,12 @@ fn dragonfish() -> &'static Dragonfish<'static> {
         let base = |code: &str| BaseCode::parse(code).unwrap();
         Dragonfish::new(Setup {
             erp: config,
+            config: config.dragonfish.as_ref().unwrap(),
             counted: ["NORTE", "WOO", "CENTRO"].map(base).to_vec(),
             movement_limit: Duration::from_millis(400),
             token: TOKEN.into(),
             sql_password: None,
-        statements: std::collections::BTreeMap::new(),
+        statements: BTreeMap::new(),
             env: env(),
             locks: &WORLD,
         })

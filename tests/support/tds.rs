@@ -201,13 +201,21 @@ pub fn on_gated<T>(
     until: Option<BootTime>,
     act: impl FnOnce(&Dragonfish<'_>) -> T,
 ) -> T {
-    let own = &erp.dragonfish.sql.as_ref().unwrap().statements;
+    let own = &erp
+        .dragonfish
+        .as_ref()
+        .unwrap()
+        .sql
+        .as_ref()
+        .unwrap()
+        .statements;
     let statements = match stockbridge::config::statements::read(own) {
         Ok(statements) => statements,
         Err(why) => panic!("{why}"),
     };
     let dragonfish = Dragonfish::new(Setup {
         erp,
+        config: erp.dragonfish.as_ref().unwrap(),
         counted: bases.iter().map(|text| base(text)).collect(),
         movement_limit: Duration::from_millis(400),
         token: JWT.to_owned().into(),

@@ -41,6 +41,8 @@ use crate::domain::time::Moment;
 pub struct Setup<'a> {
     /// The ERP section of the configuration.
     pub erp: &'a ErpConfig,
+    /// Its section on Dragonfish.
+    pub config: &'a DragonfishConfig,
     /// The bases that count, blocked ones left out, the virtual depot among them when it counts.
     pub counted: Vec<BaseCode>,
     /// The longest movement call, connecting included (`protocol.movement_limit`).
@@ -75,6 +77,7 @@ impl<'a> Dragonfish<'a> {
     pub fn new(setup: Setup<'a>) -> Result<Self, String> {
         let Setup {
             erp,
+            config,
             mut counted,
             movement_limit,
             token,
@@ -83,7 +86,6 @@ impl<'a> Dragonfish<'a> {
             env,
             locks,
         } = setup;
-        let config = &erp.dragonfish;
         counted.retain(|base| !erp.blocked_bases.contains(base));
         // Goods leave a shop when they enter the depot: read in this order, a remito between two reads is never
         // counted in both.

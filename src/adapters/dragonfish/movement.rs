@@ -356,7 +356,10 @@ mod tests {
             "depot = \"WOO\"\n[dragonfish]\nurl = \"http://localhost:1/api.Dragonfish\"\nclient_id = \"WEB\"\n\
              token = {{ env = \"T\" }}\norigin = \"WOO\"\n{extra}"
         );
-        toml::from_str::<ErpConfig>(&text).unwrap().dragonfish
+        toml::from_str::<ErpConfig>(&text)
+            .unwrap()
+            .dragonfish
+            .unwrap()
     }
 
     fn movement(operation: &str, lines: &[(&str, u32)]) -> Movement {

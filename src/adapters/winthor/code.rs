@@ -3,8 +3,7 @@
 //! Codes are numbers there (`CODPROD`, `CODAUXILIAR` of up to 20 digits, which no 64-bit integer holds), so they stay text,
 //! without leading zeros.
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::config::winthor::SkuCode;
 use crate::domain::ids::{ErpCode, SkuRef};
 
 /// The most digits of a product's or a packaging's code.
@@ -12,19 +11,6 @@ const DIGITS: usize = 20;
 
 /// What stands between a packaging's code and its product's, as the service writes `productId`.
 const JOINT: char = '-';
-
-/// What a shop writes as the reference of a SKU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SkuCode {
-    /// `CODAUXILIAR-CODPROD`, as the service's `productId`: one packaging of one product.
-    #[default]
-    ProductId,
-    /// The product alone: `CODPROD`, or whatever stands after the last hyphen.
-    LastPart,
-    /// The packaging's bar code alone (`CODAUXILIAR`).
-    BarCode,
-}
 
 /// Returns the canonical code for a shop's reference.
 ///

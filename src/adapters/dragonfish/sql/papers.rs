@@ -348,7 +348,7 @@ mod tests {
     fn the_bar_code_shown_begins_with_a_digit_or_is_the_longest() {
         let chosen = |codes: &[&str]| {
             let codes: Vec<_> = codes.iter().map(|code| bar_code(code)).collect();
-            super::chosen(&codes).map(|code| code.code.clone())
+            chosen(&codes).map(|code| code.code.clone())
         };
         assert_eq!(
             chosen(&["ART!N01!42", "7790001", "7790002000"]).as_deref(),

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! with P never clamped. Each packaging gets its share of F by [`crate::domain::packaging`], and its number is that share
-//! in whole packs and its own live units outside A, which the storefront subtracts by itself.
+//! in whole packs and its own live units outside A, which the storefront subtracts by itself. A shortage (F below zero) is
+//! taken off the number of every packaging, rounded up to packs.
 
 use std::collections::BTreeMap;
 
@@ -122,9 +123,17 @@ impl PackTerms {
     }
 
     /// Returns this packaging's share of the free base units, in whole packs.
+    ///
+    /// A shortage is below zero for each packaging alone: when an order that the storefront still reserves is canceled
+    /// there, it offers the units at once, whichever packaging they were sold in, and the shortage is owed first.
     pub fn share(&self, stock: Qty) -> i64 {
+        let free = self.free(stock);
+        if free.is_negative() {
+            let own = self.packagings.iter().find(|p| p.code == self.code);
+            return own.map_or(0, |packaging| packaging::packs(free, packaging.factor));
+        }
         let factors: Vec<_> = self.packagings.iter().map(|p| Some(p.factor)).collect();
-        let parts = packaging::partition(self.free(stock), &factors);
+        let parts = packaging::partition(free, &factors);
         let own = |(packaging, share): (&Packaging, Option<Qty>)| {
             (packaging.code == self.code).then_some((share?, packaging.factor))
         };

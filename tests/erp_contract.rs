@@ -299,10 +299,13 @@ fn of_dragonfish(roads: [&'static str; 2]) -> Expected {
     }
 }
 
+/// Branch, stock, sold without limit, packagings: code and factor.
+type Cell<'a> = (&'a str, &'a str, bool, &'a [(&'a str, &'a str)]);
+
 /// A part of the rig's small WinThor: packagings that share a stock, twenty digits, fractions, a shortage.
 fn of_winthor() -> Expected {
-    let packed = |cells: &[(&str, &str, bool, &[(&str, &str)])], product: &str| {
-        let level = |(branch, stock, unlimited, packs): &(&str, &str, bool, &[(&str, &str)])| {
+    let packed = |cells: &[Cell<'_>], product: &str| {
+        let level = |(branch, stock, unlimited, packs): &Cell<'_>| {
             let packaging = |(auxiliary, factor): &(&str, &str)| Packaging {
                 code: code(&format!("{auxiliary}-{product}")),
                 factor: factor.parse().unwrap(),

@@ -219,7 +219,8 @@ impl WinthorSqlConfig {
             ("function", &self.function),
             ("order_column", &self.order_column),
         ] {
-            if !is_name(name) && !(key == "owner" && name.is_empty()) {
+            let may_be_empty = key == "owner" && name.is_empty();
+            if !(may_be_empty || is_name(name)) {
                 fail(
                     key,
                     "is not a name",

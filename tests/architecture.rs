@@ -308,6 +308,11 @@ fn every_statement_for_dragonfish_is_used() {
     every_statement_is_used("adapters/dragonfish", "dragonfish");
 }
 
+#[test]
+fn every_statement_for_winthor_is_used() {
+    every_statement_is_used("adapters/winthor", "winthor");
+}
+
 fn every_statement_is_used(room: &str, folder: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let code: String = rust_files(room)

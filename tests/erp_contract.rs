@@ -299,13 +299,13 @@ fn of_dragonfish(roads: [&'static str; 2]) -> Expected {
     }
 }
 
-/// Branch, stock, sold without limit, packagings: code and factor.
-type Cell<'a> = (&'a str, &'a str, bool, &'a [(&'a str, &'a str)]);
+/// A branch's stock, whether it is sold without limit, and packagings with their factors.
+type Level<'a> = (&'a str, &'a str, bool, &'a [(&'a str, &'a str)]);
 
 /// A part of the rig's small WinThor: packagings that share a stock, twenty digits, fractions, a shortage.
 fn of_winthor() -> Expected {
-    let packed = |cells: &[Cell<'_>], product: &str| {
-        let level = |(branch, stock, unlimited, packs): &Cell<'_>| {
+    let packed = |cells: &[Level<'_>], product: &str| {
+        let level = |(branch, stock, unlimited, packs): &Level<'_>| {
             let packaging = |(auxiliary, factor): &(&str, &str)| Packaging {
                 code: code(&format!("{auxiliary}-{product}")),
                 factor: factor.parse().unwrap(),

@@ -220,7 +220,7 @@ impl WinthorSqlConfig {
             ("order_column", &self.order_column),
         ] {
             let may_be_empty = key == "owner" && name.is_empty();
-            if !(may_be_empty || is_name(name)) {
+            if !may_be_empty && !is_name(name) {
                 fail(
                     key,
                     "is not a name",
@@ -244,9 +244,8 @@ impl WinthorSqlConfig {
                 );
             }
         }
-        if self.reserving_positions.is_empty()
-            || !self.reserving_positions.iter().all(|p| is_letter(p))
-        {
+        let positions = &self.reserving_positions;
+        if positions.is_empty() || positions.iter().any(|p| !is_letter(p)) {
             fail(
                 "reserving_positions",
                 "must be letters of POSICAO",

@@ -278,9 +278,14 @@ impl Server {
                 format!("Server=127.0.0.1;Port={port};Database=winthor;Charset=utf8mb4;")
             }
         };
+        let short = if more.contains("statement_timeout") {
+            ""
+        } else {
+            "statement_timeout = \"3s\"\n"
+        };
         let text = format!(
             "connection_string = \"Driver={driver};{rest}\"\nuser = \"reader\"\npassword = {{ env = \"P\" }}\n\
-             connect_timeout = \"5s\"\nstatement_timeout = \"3s\"\n{more}"
+             connect_timeout = \"5s\"\n{short}{more}"
         );
         toml::from_str(&text).unwrap()
     }

@@ -349,3 +349,49 @@ fn doctor_says_which_figure_the_package_is_and_what_it_cannot_ask() {
         assert_eq!(none["erp.sql.orders"][0].0, CheckOutcome::Fail);
     }
 }
+
+/// Twenty thousand products: the bulk reading is one stream, changes come in lists that fit, groups stay small.
+#[test]
+fn a_large_branch_is_read_whole() {
+    let Some(server) = server(Engine::Postgres) else {
+        return;
+    };
+    server.owner(
+        "INSERT INTO pcfilial (codigo, razaosocial) VALUES ('7', 'GRANDE');
+         INSERT INTO pcprodut (codprod, codauxiliar, enviaecommerce)
+             SELECT n, 70000000 + n, 'S' FROM generate_series(10001, 30000) n;
+         INSERT INTO pcest (codfilial, codprod, qtestger, dthoraultaltdisp)
+             SELECT '7', n, n / 8.0, TIMESTAMP '2022-01-01 00:00:00' FROM generate_series(10001, 30000) n;
+         INSERT INTO pcembalagem (codauxiliar, codfilial, codprod, qtunit)
+             SELECT 70000000 + n, '7', n, 1 FROM generate_series(10001, 30000) n
+             UNION ALL SELECT 80000000 + n, '7', n, 12 FROM generate_series(10001, 30000) n;
+         ANALYZE;",
+    );
+    let shop = Shop {
+        branches: vec!["7"],
+        ..Shop::default()
+    };
+    at(
+        server,
+        "total_timeout = \"2m\"\nstatement_timeout = \"60s\"\n",
+        &shop,
+        |sql| {
+            let told = std::cell::Cell::new(0);
+            let all = sql.read_all(&|rows| told.set(rows)).unwrap();
+            assert_eq!((all.variants.len(), told.get()), (40_000, 60_000));
+            let last = ["7 30000=3750 [70030000-30000:1 80030000-30000:12]"];
+            assert_eq!(lines(&all, "80030000-30000"), last);
+            let codes: Vec<_> = all.variants.keys().cloned().collect();
+            let groups = sql.groups(&codes);
+            assert_eq!(groups.len(), 100);
+            let some = sql.read(&codes[..5_000]).unwrap();
+            assert!(
+                codes[..5_000]
+                    .iter()
+                    .all(|code| some.variants[code] == all.variants[code])
+            );
+            let changed = sql.changed_since(Some(1_640_995_200_000)).unwrap().unwrap();
+            assert_eq!(changed.codes.len(), 40_000);
+        },
+    );
+}

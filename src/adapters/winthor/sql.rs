@@ -6,6 +6,7 @@
 //! `sql_checks`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct WinthorSql<'a> {
     pub(super) packaging_sales: bool,
     pub(super) web_only: bool,
     pub(super) env: Env<'a>,
+    /// Whether the database was seen to have every branch.
+    pub(super) branches_seen: AtomicBool,
     statements: BTreeMap<WinthorStatement, Statement>,
     target: OracleTarget,
     /// The database's name for the gate.
@@ -128,6 +131,7 @@ impl<'a> WinthorSql<'a> {
             packaging_sales,
             web_only,
             env,
+            branches_seen: AtomicBool::new(false),
             statements,
             target,
             host,

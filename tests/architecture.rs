@@ -84,6 +84,24 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "serve",
+        &[
+            "crate::stages",
+            "crate::desk",
+            "crate::config",
+            "crate::adapters",
+            "crate::cli",
+            "crate::app",
+            "crate::sandbox",
+            "rusqlite",
+            "reqwest",
+            "lettre",
+            "SystemTime",
+            "std::env",
+            "std::process",
+        ],
+    ),
+    (
         "config",
         &[
             "crate::store",
@@ -213,6 +231,20 @@ fn no_room_names_what_it_must_not() {
         "forbidden arrows:\n{}",
         broken.join("\n")
     );
+}
+
+#[test]
+fn only_the_door_is_asynchronous() {
+    for room in [
+        "domain", "store", "stages", "desk", "config", "adapters", "app",
+    ] {
+        for path in rust_files(room) {
+            let text = code(&fs::read_to_string(&path).unwrap());
+            for word in ["tokio", "axum", "async fn", ".await"] {
+                assert!(!text.contains(word), "{}: {word}", path.display());
+            }
+        }
+    }
 }
 
 #[test]

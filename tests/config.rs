@@ -553,3 +553,60 @@ fn commands_that_fail_give_no_secret() {
             .contains("NOT_THERE")
     );
 }
+
+#[test]
+fn the_door_is_checked_key_by_key() {
+    let hook = |from: &str, to: &str| {
+        let full = full_example();
+        assert!(full.contains(from), "{from}");
+        refused(&full.replacen(from, to, 1))
+    };
+    for (from, to, says) in [
+        (
+            "listen = \"127.0.0.1:8790\"",
+            "listen = \"localhost\"",
+            "serve.listen: \"localhost\" is not an address with a port; hint: write it like 127.0.0.1:8790",
+        ),
+        (
+            "url = \"https://stock.example.com/webhook/vtex\"",
+            "url = \"http://stock.example.com/webhook/vtex\"",
+            "serve.hook.url: must begin with https://",
+        ),
+        (
+            "url = \"https://stock.example.com/webhook/vtex\"",
+            "url = \"https://stock.example.com/\"",
+            "serve.hook.url: must end with /webhook/vtex",
+        ),
+        (
+            "header = \"key\"",
+            "header = \"X Hook:\"",
+            "serve.hook.header: \"X Hook:\" is not the name of a header",
+        ),
+        (
+            "answer_timeout = \"3s\"",
+            "answer_timeout = \"6s\"",
+            "serve.answer_timeout: 6s is not between 1s and 4s",
+        ),
+        (
+            "connections = 512",
+            "connections = 1",
+            "serve.connections: 1 is not between 8 and 10000",
+        ),
+        (
+            "previous_token = { file",
+            "earlier_token = { file",
+            "did you mean previous_token?",
+        ),
+    ] {
+        let err = hook(from, to);
+        assert!(err.contains(says), "{says}: {err}");
+    }
+    let open = changed("#listen = \"127.0.0.1:8790\"", "listen = \"0.0.0.0:8790\"");
+    let warnings = load_text(&open, &[]).unwrap().warnings.join("\n");
+    assert!(
+        warnings.contains("open to other machines and unprotected"),
+        "{warnings}"
+    );
+    let over = load_text(EXAMPLE, &[("STOCKBRIDGE__SERVE__RUN_STAGES", "true")]).unwrap();
+    assert!(over.config.serve.run_stages);
+}

@@ -24,6 +24,7 @@ use crate::config::secret::open_private;
 use crate::config::serve::{HookConfig, ServeConfig, TlsConfig};
 use crate::domain::ports::{Check, CheckOutcome, Locks};
 use crate::exit::Exit;
+use crate::serve::bell::{Ran, Run};
 use crate::serve::systemd::Supervisor;
 use crate::serve::tls::TlsFiles;
 use crate::serve::{HookOptions, Options, ServeError, World};
@@ -160,7 +161,7 @@ fn supervisor(loaded: &Loaded) -> Result<Option<Supervisor>, Failure> {
 }
 
 /// Returns what runs the stages once, as a process of its own.
-fn runner(cli: &Cli, limit: Duration) -> Result<crate::serve::bell::Run, Failure> {
+fn runner(cli: &Cli, limit: Duration) -> Result<Run, Failure> {
     let program = std::env::current_exe()
         .map_err(|err| Failure::new(Exit::Io, format!("the program's own path: {err}")))?;
     let args = arguments(cli);
@@ -178,10 +179,14 @@ fn runner(cli: &Cli, limit: Duration) -> Result<crate::serve::bell::Run, Failure
             |err| Err(format!("the stages cannot be run: {err}")),
             |child| wait(child, limit, stop),
         );
-        ended.unwrap_or_else(|err| {
+        let exit = ended.unwrap_or_else(|err| {
             log::error!("{err}");
             i64::from(Exit::Io.code())
-        })
+        });
+        Ran {
+            exit,
+            waits: exit == i64::from(Exit::Partial.code()),
+        }
     }))
 }
 

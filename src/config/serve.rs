@@ -95,8 +95,10 @@ pub struct HookConfig {
     pub manage: bool,
 }
 
+// VTEX's guides call the hook's headers pairs of names and values; its contract (Orders API) types them as an object that
+// must have the one property `key`. This name is right by both.
 fn header() -> String {
-    "X-Stockbridge-Hook".into()
+    "key".into()
 }
 
 /// The path that the hook posts to.

@@ -15,6 +15,7 @@
 
 pub mod bell;
 pub mod desk;
+pub mod event;
 pub mod systemd;
 pub mod tls;
 

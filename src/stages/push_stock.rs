@@ -281,7 +281,7 @@ impl<'a> Push<'a> {
         };
         let body = NoticeBody {
             reason: Some(format!("SKU {label}: {doubt}")),
-            action: Some("stockbridge stock SKU".into()),
+            action: Some(format!("stockbridge stock {label}")),
             figures: BTreeMap::from([("count".into(), told.len().to_string())]),
             ..NoticeBody::default()
         };

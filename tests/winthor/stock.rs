@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stockbridge::adapters::winthor::code::SkuCode;
+use stockbridge::adapters::winthor::sql::Filters;
 use stockbridge::domain::ids::{BaseCode, ErpCode};
 use stockbridge::domain::ports::{Changes, CheckOutcome, Checks, StockSource};
 use stockbridge::domain::stock::{StockLevels, VariantLevels};
@@ -394,4 +395,51 @@ fn a_large_branch_is_read_whole() {
             assert_eq!(changed.codes.len(), 40_000);
         },
     );
+}
+
+/// The parameters of the services hold for the tables too, else two roads would give two figures.
+#[test]
+fn the_services_filters_hold_for_the_tables() {
+    let config = "url = \"http://127.0.0.1\"\ncall_origin = \"WSH\"\ncategory = 11\nresale = false\nmerchandise_types = \"L, PA\"";
+    let filters = Filters::of(&toml::from_str(config).unwrap());
+    let all = |filters: Filters| {
+        let shop = Shop {
+            branches: vec!["1"],
+            sku_code: SkuCode::LastPart,
+            filters,
+            ..Shop::default()
+        };
+        let found = servers().into_iter().map(move |server| {
+            let all = at(server, "", &shop, |sql| sql.read_all(&|_| {}).unwrap());
+            let codes: Vec<_> = all.variants.keys().map(ErpCode::to_string).collect();
+            codes.join(" ")
+        });
+        found.collect::<Vec<_>>()
+    };
+    for (filters, wanted) in [
+        (Filters::default(), "100 200 300 400 600 800 900"),
+        (filters, "300 400 600 800"),
+        (
+            Filters {
+                web: true,
+                resale: Some(true),
+                ..Filters::default()
+            },
+            "100",
+        ),
+        (
+            Filters {
+                subcategory: Some(22),
+                section: Some(31),
+                department: Some(41),
+                provider: Some(52),
+                ..Filters::default()
+            },
+            "200",
+        ),
+    ] {
+        for found in all(filters.clone()) {
+            assert_eq!(found, wanted, "{filters:?}");
+        }
+    }
 }

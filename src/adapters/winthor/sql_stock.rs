@@ -142,10 +142,9 @@ impl WinthorSql<'_> {
         read: &mut Products,
     ) -> Result<(), Fault> {
         let products = products.unwrap_or_default();
-        let slots = self
-            .slots(branches)
-            .values("product", products.iter().cloned())
-            .switch("web", self.web_only);
+        let slots = self.slots(branches);
+        let slots = slots.values("product", products.iter().cloned());
+        let slots = self.filters.add_to(slots);
         let mut n_rows = 0_u64;
         let mut counted = |more: usize| {
             n_rows = n_rows.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::adapters::dragonfish::{self, Dragonfish};
 use crate::adapters::http::calls::Env;
-use crate::adapters::winthor::sql::{SqlSetup, WinthorSql};
+use crate::adapters::winthor::sql::{Filters, SqlSetup, WinthorSql};
 use crate::adapters::winthor::{self, Winthor, sql_text};
 use crate::app::world::{Memory, secret};
 use crate::app::{Failure, settings};
 use crate::config::load::Loaded;
 use crate::config::secret::SecretSource;
 use crate::config::sections::{Config, DragonfishConfig};
-use crate::config::winthor::{CallOrigin, WinthorConfig, WinthorRoad};
+use crate::config::winthor::{WinthorConfig, WinthorRoad};
 use crate::config::{statements, winthor_sql};
 use crate::domain::ports::{Check, Checks, MovementSink, OrderBook, StockSource};
 use crate::exit::Exit;
@@ -183,7 +183,7 @@ fn road<'a>(
                 branches,
                 sku_code: config.sku_code,
                 packaging_sales: config.packaging_sales,
-                web_only: config.call_origin != CallOrigin::Wsh,
+                filters: Filters::of(config),
                 password: password.transpose()?,
                 statements: winthor_sql::read(&sql.statements).map_err(wrong)?,
                 env,

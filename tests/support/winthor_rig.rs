@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use stockbridge::adapters::http::calls::Env;
 use stockbridge::adapters::winthor::code::SkuCode;
-use stockbridge::adapters::winthor::sql::{SqlSetup, WinthorSql};
+use stockbridge::adapters::winthor::sql::{Filters, SqlSetup, WinthorSql};
 use stockbridge::config::winthor_sql::WinthorSqlConfig;
 use stockbridge::domain::ids::BaseCode;
 
@@ -278,9 +278,14 @@ impl Server {
                 format!("Server=127.0.0.1;Port={port};Database=winthor;Charset=utf8mb4;")
             }
         };
+        let short = if more.contains("statement_timeout") {
+            ""
+        } else {
+            "statement_timeout = \"3s\"\n"
+        };
         let text = format!(
             "connection_string = \"Driver={driver};{rest}\"\nuser = \"reader\"\npassword = {{ env = \"P\" }}\n\
-             connect_timeout = \"5s\"\nstatement_timeout = \"3s\"\n{more}"
+             connect_timeout = \"5s\"\n{short}{more}"
         );
         toml::from_str(&text).unwrap()
     }
@@ -350,7 +355,7 @@ pub struct Shop {
     pub branches: Vec<&'static str>,
     pub sku_code: SkuCode,
     pub packaging_sales: bool,
-    pub web_only: bool,
+    pub filters: Filters,
     pub password: &'static str,
 }
 
@@ -360,7 +365,10 @@ impl Default for Shop {
             branches: vec!["1", "2"],
             sku_code: SkuCode::ProductId,
             packaging_sales: true,
-            web_only: true,
+            filters: Filters {
+                web: true,
+                ..Filters::default()
+            },
             password: PASSWORD,
         }
     }
@@ -378,7 +386,7 @@ pub fn on<T>(config: &WinthorSqlConfig, shop: &Shop, act: impl FnOnce(&WinthorSq
             .collect(),
         sku_code: shop.sku_code,
         packaging_sales: shop.packaging_sales,
-        web_only: shop.web_only,
+        filters: shop.filters.clone(),
         password: Some(shop.password.to_owned().into()),
         statements: stockbridge::config::winthor_sql::read(&config.statements).unwrap(),
         env: Env {

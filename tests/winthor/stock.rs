@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stockbridge::adapters::winthor::code::SkuCode;
+use stockbridge::adapters::winthor::sql::Filters;
 use stockbridge::domain::ids::{BaseCode, ErpCode};
 use stockbridge::domain::ports::{Changes, CheckOutcome, Checks, StockSource};
 use stockbridge::domain::stock::{StockLevels, VariantLevels};
@@ -347,5 +348,98 @@ fn doctor_says_which_figure_the_package_is_and_what_it_cannot_ask() {
         let none = outcomes("function = \"pkg_estoque.nobody\"\norder_column = \"nobody\"\n");
         assert_eq!(none["erp.sql.available"][0].0, CheckOutcome::Fail);
         assert_eq!(none["erp.sql.orders"][0].0, CheckOutcome::Fail);
+    }
+}
+
+/// Twenty thousand products: the bulk reading is one stream, changes come in lists that fit, groups stay small.
+#[test]
+fn a_large_branch_is_read_whole() {
+    let Some(server) = server(Engine::Postgres) else {
+        return;
+    };
+    server.owner(
+        "INSERT INTO pcfilial (codigo, razaosocial) VALUES ('7', 'GRANDE');
+         INSERT INTO pcprodut (codprod, codauxiliar, enviaecommerce)
+             SELECT n, 70000000 + n, 'S' FROM generate_series(10001, 30000) n;
+         INSERT INTO pcest (codfilial, codprod, qtestger, dthoraultaltdisp)
+             SELECT '7', n, n / 8.0, TIMESTAMP '2022-01-01 00:00:00' FROM generate_series(10001, 30000) n;
+         INSERT INTO pcembalagem (codauxiliar, codfilial, codprod, qtunit)
+             SELECT 70000000 + n, '7', n, 1 FROM generate_series(10001, 30000) n
+             UNION ALL SELECT 80000000 + n, '7', n, 12 FROM generate_series(10001, 30000) n;
+         ANALYZE;",
+    );
+    let shop = Shop {
+        branches: vec!["7"],
+        ..Shop::default()
+    };
+    at(
+        server,
+        "total_timeout = \"2m\"\nstatement_timeout = \"60s\"\n",
+        &shop,
+        |sql| {
+            let told = std::cell::Cell::new(0);
+            let all = sql.read_all(&|rows| told.set(rows)).unwrap();
+            assert_eq!((all.variants.len(), told.get()), (40_000, 60_000));
+            let last = ["7 30000=3750 [70030000-30000:1 80030000-30000:12]"];
+            assert_eq!(lines(&all, "80030000-30000"), last);
+            let codes: Vec<_> = all.variants.keys().cloned().collect();
+            let groups = sql.groups(&codes);
+            assert_eq!(groups.len(), 100);
+            let some = sql.read(&codes[..5_000]).unwrap();
+            assert!(
+                codes[..5_000]
+                    .iter()
+                    .all(|code| some.variants[code] == all.variants[code])
+            );
+            let changed = sql.changed_since(Some(1_640_995_200_000)).unwrap().unwrap();
+            assert_eq!(changed.codes.len(), 40_000);
+        },
+    );
+}
+
+/// The parameters of the services hold for the tables too, else two roads would give two figures.
+#[test]
+fn the_services_filters_hold_for_the_tables() {
+    let config = "url = \"http://127.0.0.1\"\ncall_origin = \"WSH\"\ncategory = 11\nresale = false\nmerchandise_types = \"L, PA\"";
+    let filters = Filters::of(&toml::from_str(config).unwrap());
+    let all = |filters: Filters| {
+        let shop = Shop {
+            branches: vec!["1"],
+            sku_code: SkuCode::LastPart,
+            filters,
+            ..Shop::default()
+        };
+        let found = servers().into_iter().map(move |server| {
+            let all = at(server, "", &shop, |sql| sql.read_all(&|_| {}).unwrap());
+            let codes: Vec<_> = all.variants.keys().map(ErpCode::to_string).collect();
+            codes.join(" ")
+        });
+        found.collect::<Vec<_>>()
+    };
+    for (filters, wanted) in [
+        (Filters::default(), "100 200 300 400 600 800 900"),
+        (filters, "300 400 600 800"),
+        (
+            Filters {
+                web: true,
+                resale: Some(true),
+                ..Filters::default()
+            },
+            "100",
+        ),
+        (
+            Filters {
+                subcategory: Some(22),
+                section: Some(31),
+                department: Some(41),
+                provider: Some(52),
+                ..Filters::default()
+            },
+            "200",
+        ),
+    ] {
+        for found in all(filters.clone()) {
+            assert_eq!(found, wanted, "{filters:?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::odbc::fault::{Fault, Kind};
 use crate::adapters::odbc::link::{Limits, Query, Rows};
-use crate::adapters::odbc::values::{Value, typed};
+use crate::adapters::odbc::values::{TIMESTAMP, Value, typed};
 
 /// The most rows fetched at once.
 const BUNCH: usize = 2000;
@@ -171,10 +171,12 @@ fn run(connection: &Connection<'_>, job: &Job) -> Result<(), Fault> {
     let values = typed(&query.text, &query.values)?;
     let values: Vec<_> = values.iter().map(bound).collect();
     let seconds = Some(job.seconds.try_into().unwrap_or(usize::MAX));
+    // The mark has done its work, and drivers look for parameters by themselves.
+    let statement = query.text.replace(TIMESTAMP, "");
     let cursor = if values.is_empty() {
-        connection.execute(&query.text, (), seconds)
+        connection.execute(&statement, (), seconds)
     } else {
-        connection.execute(&query.text, &values[..], seconds)
+        connection.execute(&statement, &values[..], seconds)
     };
     let Some(mut cursor) = cursor.map_err(fault)? else {
         return Err(Fault::new(Kind::Refused, "the statement returns no rows"));

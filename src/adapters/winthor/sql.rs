@@ -6,6 +6,7 @@
 //! `sql_checks`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::adapters::odbc::fault::{Fault, Kind};
 use crate::adapters::odbc::link::{Limits, Link, Query, Rows};
 use crate::adapters::winthor::code::SkuCode;
 use crate::adapters::winthor::sql_text::{self, Slots, Statement};
+use crate::config::winthor::{CallOrigin, WinthorConfig};
 use crate::config::winthor_sql::{WinthorSqlConfig, WinthorStatement};
 use crate::domain::ids::BaseCode;
 use crate::domain::ports::CallOutcome;
@@ -32,6 +34,60 @@ const CONNECTIONS: u32 = 2;
 /// For how long it is left alone; longer than a run, so this is for a process that stays.
 const REST_MS: i64 = 60_000;
 
+/// Which products count, as the services' own parameters say it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filters {
+    /// Only products flagged for e-commerce.
+    pub web: bool,
+    /// Only this category.
+    pub category: Option<u64>,
+    /// Only this subcategory.
+    pub subcategory: Option<u64>,
+    /// Only this section.
+    pub section: Option<u64>,
+    /// Only this department.
+    pub department: Option<u64>,
+    /// Only this supplier.
+    pub provider: Option<u64>,
+    /// Only products marked for resale, or only the others.
+    pub resale: Option<bool>,
+    /// Only these types of merchandise; empty for all.
+    pub types: Vec<String>,
+}
+
+impl Filters {
+    /// Returns what the configuration says, which holds for both roads.
+    pub fn of(config: &WinthorConfig) -> Self {
+        let id = |id: u32| (id != 0).then(|| u64::from(id));
+        let types = config.merchandise_types.split(',').map(str::trim);
+        Self {
+            web: config.call_origin != CallOrigin::Wsh,
+            category: id(config.category),
+            subcategory: id(config.subcategory),
+            section: id(config.section),
+            department: id(config.department),
+            provider: id(config.provider),
+            resale: config.resale,
+            types: types.filter(|t| !t.is_empty()).map(str::to_owned).collect(),
+        }
+    }
+
+    /// Adds the conditions to what a statement is filled with.
+    pub(super) fn add_to(&self, slots: Slots) -> Slots {
+        let id = |id: Option<u64>| id.map(|id| id.to_string());
+        slots
+            .values("category", id(self.category))
+            .values("subcategory", id(self.subcategory))
+            .values("section", id(self.section))
+            .values("department", id(self.department))
+            .values("provider", id(self.provider))
+            .values("type", self.types.iter().cloned())
+            .switch("web", self.web)
+            .switch("resale", self.resale == Some(true))
+            .switch("not_resale", self.resale == Some(false))
+    }
+}
+
 /// What a [`WinthorSql`] is made of.
 pub struct SqlSetup<'a> {
     /// Its section of the configuration.
@@ -42,8 +98,8 @@ pub struct SqlSetup<'a> {
     pub sku_code: SkuCode,
     /// Whether packagings are sold, each with its share of the product's stock.
     pub packaging_sales: bool,
-    /// Whether only products flagged for e-commerce count.
-    pub web_only: bool,
+    /// Which products count.
+    pub filters: Filters,
     /// The password of the login, where there is one.
     pub password: Option<SecretString>,
     /// The operator's own statements, by name.
@@ -58,8 +114,10 @@ pub struct WinthorSql<'a> {
     pub(super) branches: Vec<BaseCode>,
     pub(super) sku_code: SkuCode,
     pub(super) packaging_sales: bool,
-    pub(super) web_only: bool,
+    pub(super) filters: Filters,
     pub(super) env: Env<'a>,
+    /// Whether the database was seen to have every branch.
+    pub(super) branches_seen: AtomicBool,
     statements: BTreeMap<WinthorStatement, Statement>,
     target: OracleTarget,
     /// The database's name for the gate.
@@ -88,7 +146,7 @@ impl<'a> WinthorSql<'a> {
             mut branches,
             sku_code,
             packaging_sales,
-            web_only,
+            filters,
             password,
             statements: texts,
             env,
@@ -126,8 +184,9 @@ impl<'a> WinthorSql<'a> {
             branches,
             sku_code,
             packaging_sales,
-            web_only,
+            filters,
             env,
+            branches_seen: AtomicBool::new(false),
             statements,
             target,
             host,

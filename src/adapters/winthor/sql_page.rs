@@ -1,7 +1,7 @@
 //! One page of the stock interface, read from the tables: the whole filter and the paging in SQL, the partition here.
 
 use crate::adapters::odbc::fault::{Fault, Kind};
-use crate::adapters::winthor::sql::WinthorSql;
+use crate::adapters::winthor::sql::{Filters, WinthorSql};
 use crate::adapters::winthor::sql_rows::{
     BRANCH, NUMBER, PACKAGINGS, Pack, Products, TIME, by_number, number,
 };
@@ -54,22 +54,22 @@ impl WinthorSql<'_> {
     fn one_page(&self, query: &AvailableQuery) -> Result<AvailablePage, Fault> {
         let size = u64::from(query.page_size);
         let after = u64::from(query.page - 1) * size;
-        let id = |id: Option<u64>| id.map(|id| id.to_string());
-        let mut slots = self
-            .slots(&query.branches)
+        let filters = Filters {
+            web: query.origin == CallOrigin::Web,
+            category: query.category,
+            subcategory: query.subcategory,
+            section: query.section,
+            department: query.department,
+            provider: query.provider,
+            resale: query.resale,
+            types: query.types.clone(),
+        };
+        let mut slots = filters
+            .add_to(self.slots(&query.branches))
             .values("product", query.product.clone())
-            .values("category", id(query.category))
-            .values("subcategory", id(query.subcategory))
-            .values("section", id(query.section))
-            .values("department", id(query.department))
-            .values("provider", id(query.provider))
-            .values("type", query.types.iter().cloned())
             .values("after", [after.to_string()])
             // One row more tells whether another page follows.
             .values("upto", [(after + size + 1).to_string()])
-            .switch("web", query.origin == CallOrigin::Web)
-            .switch("resale", query.resale == Some(true))
-            .switch("not_resale", query.resale == Some(false))
             .fragment("order", order(&query.order));
         if let Some(since) = query.since {
             slots = slots.instant("since", since.blank());

@@ -1,6 +1,7 @@
 //! Stock of WinThor's products by branch, each of its packagings seeing the whole, and what changed since a reading.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use crate::adapters::odbc::fault::Fault;
 use crate::adapters::winthor::code::{self, SkuCode, of_row, product_of};
@@ -12,6 +13,8 @@ use crate::domain::ids::{BaseCode, ErpCode, SkuRef};
 use crate::domain::ports::{Changes, PortResult, StockSource};
 use crate::domain::stock::{PackedLevel, StockLevels, VariantLevels};
 
+/// Products in one group: few enough that their numbers are published soon after they were read.
+const PRODUCTS_A_GROUP: usize = 200;
 /// How far ahead of ours the date of a row may be, whatever the database's zone, to be believed.
 const BELIEVED_AHEAD_MS: i64 = 24 * 3_600_000;
 
@@ -23,17 +26,16 @@ impl StockSource for WinthorSql<'_> {
         code::code(self.sku_code, reference)
     }
 
-    /// Packagings of one product are read together; a bar code does not tell whose packaging it is.
+    /// Some products at once; packagings of one are read together. A bar code does not tell whose packaging it is.
     fn groups(&self, codes: &[ErpCode]) -> Vec<Vec<ErpCode>> {
-        let mut groups: BTreeMap<String, Vec<ErpCode>> = BTreeMap::new();
+        let mut products: BTreeMap<String, BTreeSet<ErpCode>> = BTreeMap::new();
         for code in codes {
             let product = product_of(self.sku_code, code).unwrap_or_else(|| code.to_string());
-            let group = groups.entry(product).or_default();
-            if !group.contains(code) {
-                group.push(code.clone());
-            }
+            products.entry(product).or_default().insert(code.clone());
         }
-        groups.into_values().collect()
+        let products: Vec<_> = products.into_values().collect();
+        let group = |some: &[BTreeSet<ErpCode>]| some.iter().flatten().cloned().collect();
+        products.chunks(PRODUCTS_A_GROUP).map(group).collect()
     }
 
     fn read(&self, codes: &[ErpCode]) -> PortResult<StockLevels> {
@@ -140,10 +142,9 @@ impl WinthorSql<'_> {
         read: &mut Products,
     ) -> Result<(), Fault> {
         let products = products.unwrap_or_default();
-        let slots = self
-            .slots(branches)
-            .values("product", products.iter().cloned())
-            .switch("web", self.web_only);
+        let slots = self.slots(branches);
+        let slots = slots.values("product", products.iter().cloned());
+        let slots = self.filters.add_to(slots);
         let mut n_rows = 0_u64;
         let mut counted = |more: usize| {
             n_rows = n_rows.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
@@ -171,6 +172,9 @@ impl WinthorSql<'_> {
     pub(super) fn known_branches(
         &self,
     ) -> Result<(Vec<BaseCode>, BTreeMap<BaseCode, String>), Fault> {
+        if self.branches_seen.load(Ordering::Relaxed) {
+            return Ok((self.branches.clone(), BTreeMap::new()));
+        }
         let mut found = BTreeSet::new();
         if !self.branches.is_empty() {
             let slots = self.slots(&self.branches);
@@ -184,6 +188,9 @@ impl WinthorSql<'_> {
             .iter()
             .cloned()
             .partition(|branch| found.contains(branch));
+        // Asked once, unless one is missing.
+        self.branches_seen
+            .store(unknown.is_empty(), Ordering::Relaxed);
         let reason = |branch: BaseCode| {
             let told = format!("the ERP shows no branch {branch} to this login");
             (branch, told)

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
@@ -166,6 +168,8 @@ fn run(
     command
         .args(args)
         .env_clear()
+        // What it starts itself ends with it.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
@@ -180,9 +184,7 @@ fn run(
         .map_err(|err| format!("the command {program} cannot be started: {err}"))?;
     let ended = output(&mut child, until);
     if !matches!(ended, Ok(Some(_))) {
-        // It may have ended in this instant.
-        let _ = child.kill();
-        let _ = child.wait();
+        end(&mut child);
     }
     let (bytes, status) = ended
         .map_err(|err| format!("the command {program}: {err}"))?
@@ -191,6 +193,14 @@ fn run(
         return Err(format!("the command {program} ended with {status}"));
     }
     clean(&bytes, &format!("the output of {program}"))
+}
+
+/// Ends a command and everything that it has started.
+fn end(child: &mut Child) {
+    // Not waited for yet, so nobody else can have its number. It may have ended in this instant.
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+    let _ = child.wait();
 }
 
 /// Returns what a command prints and how it ends; nothing when the time is over first.
@@ -252,6 +262,16 @@ mod tests {
             assert!(!err.contains("HUSH"), "{err}");
         }
         assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn what_a_stopped_command_has_started_is_stopped_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("lives");
+        let line = format!("(sleep 1; touch {}) & sleep 60", mark.display());
+        shell(&line, Duration::from_millis(300)).unwrap_err();
+        std::thread::park_timeout(Duration::from_millis(1500));
+        assert!(!mark.exists(), "a grandchild went on");
     }
 
     #[test]

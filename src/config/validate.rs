@@ -73,7 +73,7 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
     // What stands behind the host is a port: anything else would make it another host than the one judged here.
     let is_port = port
         .strip_prefix(':')
-        .is_some_and(|n| n.parse::<u16>().is_ok());
+        .is_some_and(|n| n.parse::<u16>().is_ok() && n.bytes().all(|b| b.is_ascii_digit()));
     if host.is_empty() {
         Err("names no host")
     } else if !port.is_empty() && !is_port {

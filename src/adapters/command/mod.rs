@@ -10,11 +10,13 @@
 //! | killed, or longer than its time | uncertain |
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 
 use crate::adapters::mail::render::Templates;
@@ -70,6 +72,8 @@ impl Notifier for Program {
             .args(args)
             .env_clear()
             .env("PATH", PATH)
+            // What it starts itself ends with it.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -92,8 +96,9 @@ fn wait(mut child: Child, input: Vec<u8>, timeout: Duration) -> Option<ExitStatu
             return Some(status);
         }
         if started.elapsed() >= timeout {
-            // It may have ended in this instant.
-            let _ = child.kill();
+            // Not waited for yet, so nobody else can have its number. It may have ended in this instant.
+            let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            let _ = group.map(|group| kill_process_group(group, Signal::KILL));
             let _ = child.wait();
             return None;
         }

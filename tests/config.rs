@@ -96,6 +96,96 @@ fn the_example_is_sound_and_names_every_key() {
 }
 
 #[test]
+fn the_winthor_example_is_sound_and_names_every_key_of_its_erp() {
+    let text = include_str!("../examples/stockbridge-winthor.toml");
+    let loaded = load_text(text, &[]).unwrap();
+    let erp = show(&loaded)
+        .into_iter()
+        .filter(|shown| shown.key.starts_with("erp.winthor."));
+    let mut keys = 0;
+    for shown in erp {
+        let name = shown.key.rsplit('.').next().unwrap();
+        assert!(text.contains(&format!("{name} = ")), "{}", shown.key);
+        keys += 1;
+    }
+    assert!(keys > 40, "{keys} keys");
+    let winthor = loaded.config.erp.winthor.unwrap();
+    let other = [("STOCKBRIDGE__ERP__WINTHOR__PAGE_SIZE", "50")];
+    let other = load_text(text, &other).unwrap().config.erp.winthor.unwrap();
+    assert_eq!(other.page_size, 50);
+    let defaults: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once(" = "))
+        .collect();
+    let value = |name: &str| {
+        let found = defaults.iter().filter(|(key, _)| *key == name);
+        found.map(|(_, value)| *value).collect::<Vec<_>>()
+    };
+    assert_eq!(value("page_size"), [winthor.page_size.to_string()]);
+    assert_eq!(value("login_path"), [format!("{:?}", winthor.login_path)]);
+    assert_eq!(value("path"), [format!("{:?}", winthor.orders.path)]);
+    let sql = winthor.sql.unwrap();
+    assert_eq!(value("order_column"), [format!("{:?}", sql.order_column)]);
+    assert_eq!(value("driver"), [format!("{:?}", sql.driver)]);
+}
+
+#[test]
+fn mistakes_in_the_winthor_section_name_the_key_and_what_to_do() {
+    let text = include_str!("../examples/stockbridge-winthor.toml");
+    for (from, to, says) in [
+        (
+            "url = \"https://winthor.example.com:8181\"",
+            "url = \"http://winthor.example.com:8181\"",
+            "erp.winthor.url: is plain http: the password's hash would travel unprotected; hint: set erp.winthor.allow_plain_http_for",
+        ),
+        (
+            "#sku_code = \"product-id\"",
+            "sku_code = \"last-part\"",
+            "erp.winthor.sku_code: last-part does not tell packagings apart; hint: use product-id or bar-code",
+        ),
+        (
+            "#merchandise_types = \"\"",
+            "merchandise_types = \"PA,,KIT\"",
+            "erp.winthor.merchandise_types: \"PA,,KIT\" is no list of types",
+        ),
+        (
+            "#page_size = 1000",
+            "page_size = 0",
+            "erp.winthor.page_size: 0 is not between 1 and 5000",
+        ),
+        (
+            "bases = [\"1\"]",
+            "bases = [\"1\", \"2\"]",
+            "warehouse.bases: of 1_1 must name exactly one branch",
+        ),
+        (
+            "user = \"INTEGRACAO\"",
+            "#",
+            "erp.winthor.user: and password must be given",
+        ),
+        (
+            "\n[erp.winthor]\n",
+            "\n[erp]\nreverse_on_cancel = true\n[erp.winthor]\n",
+            "erp.reverse_on_cancel: does nothing with WinThor",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let wrong = refused(&text.replacen(from, to, 1));
+        assert!(wrong.contains(says), "{says}\n{wrong}");
+    }
+    let neither = refused(&text.replace("[erp.winthor", "[erp.wintor"));
+    assert!(neither.contains("did you mean winthor?"), "{neither}");
+    let both = format!(
+        "{text}\n[erp]\ndepot = \"WOO\"\n[erp.dragonfish]\nurl = \"https://erp\"\nclient_id = \"A\"\ntoken = {{ env = \"T\" }}\norigin = \"WOO\"\n"
+    );
+    let both = refused(&both);
+    assert!(
+        both.contains("erp: has both sections, erp.dragonfish and erp.winthor"),
+        "{both}"
+    );
+}
+
+#[test]
 fn c1_missing_empty_and_unreadable_files_are_named() {
     let options = LoadOptions {
         file: Some("/nowhere/x.toml".into()),

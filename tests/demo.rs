@@ -55,6 +55,15 @@ fn the_day_is_the_same_by_sql_and_by_the_service_while_the_server_is_away() {
 }
 
 #[test]
+fn the_day_with_winthor_ends_with_every_number_right() {
+    let output = demo(&["--erp", "winthor"]);
+    let story = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{story}");
+    assert!(story.contains("260 of 260 numbers are right"), "{story}");
+    assert!(story.contains("Every number is right."), "{story}");
+}
+
+#[test]
 fn each_seeded_fault_is_noticed() {
     for fault in [
         "subtract-twice",

@@ -32,3 +32,6 @@ pub mod show;
 
 /// The annotated example, as `config init` writes it.
 pub const EXAMPLE: &str = include_str!("../../examples/stockbridge.toml");
+
+/// The annotated example of a shop with WinThor.
+pub const WINTHOR_EXAMPLE: &str = include_str!("../../examples/stockbridge-winthor.toml");

@@ -240,7 +240,7 @@ impl Default for OrdersConfig {
             items: "/items".into(),
             product: "/productId".into(),
             quantity: "/quantity".into(),
-            reserved_positions: ["L", "M", "F", "B"].map(String::from).into(),
+            reserved_positions: ["L", "M", "F"].map(String::from).into(),
             canceled_positions: vec!["C".into()],
         }
     }

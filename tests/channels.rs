@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shop::Shop;
@@ -232,6 +233,10 @@ fn channels_and_routes_that_lead_nowhere_are_refused() {
         (format!("{hook}{hook}"), Exit::Config),
         (hook.replace("hook", "mail"), Exit::Config),
         (hook.replace("127.0.0.1", "example.com"), Exit::Config),
+        (
+            hook.replace("127.0.0.1", "127.0.0.1.example.com"),
+            Exit::Config,
+        ),
         (
             hook.replace("[channel.webhook]\nurl", "[channel.webhook]\nto"),
             Exit::Config,
@@ -463,15 +468,30 @@ fn a_command_gets_the_notice_and_its_code_decides() {
 }
 
 #[test]
-fn a_command_that_does_not_end_is_killed_and_its_notice_is_unknown() {
+fn a_command_that_does_not_end_is_killed_with_what_it_started_and_its_notice_is_unknown() {
     let _turn = spawning();
     let shop = Shop::open(1);
+    let program = shop.path("tell");
+    let script = "#!/bin/sh\nsleep 60 &\necho $! >\"$0.pid\"\nwait\n";
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
     add(
         &shop,
-        "[[channel]]\nname = \"tell\"\n[channel.command]\nargv = [\"/bin/sleep\", \"60\"]\ntimeout = \"1s\"",
+        &format!(
+            "[[channel]]\nname = \"tell\"\n[channel.command]\nargv = [{program:?}]\ntimeout = \"1s\""
+        ),
     );
     let args = ["notify", "--test", "parked", "--channel", "tell"];
     assert_eq!(shop.run(&args), Exit::Person);
+    let pid = fs::read_to_string(shop.path("tell.pid")).unwrap();
+    let stat = format!("/proc/{}/stat", pid.trim());
+    // A killed process may stay as a zombie where nobody collects orphans.
+    let runs = || fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));
+    let until = Instant::now() + Duration::from_secs(5);
+    while runs() {
+        assert!(Instant::now() < until, "the grandchild still runs");
+        std::thread::yield_now();
+    }
 }
 
 fn store(path: &Path) -> Store {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::secret::SecretSource;
 use crate::config::sections::{MailConfig, MailTransport};
 use crate::config::span::Span;
+use crate::config::validate::{address, is_loopback};
 use crate::domain::ids::BaseCode;
 use crate::domain::notice::NoticeKind;
 
@@ -217,13 +218,7 @@ pub struct RouteConfig {
 
 /// Tells whether no channel leads away from this machine.
 pub fn all_loopback(channels: &[ChannelConfig]) -> bool {
-    let local = |url: &str| {
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        ["127.0.0.1", "localhost"].iter().any(|host| {
-            let after = rest.strip_prefix(host);
-            after.is_some_and(|after| after.is_empty() || after.starts_with([':', '/']))
-        })
-    };
+    let local = |url: &str| address(url).is_ok_and(|a| is_loopback(a.host));
     channels.iter().all(|channel| {
         let webhook = channel.webhook.as_ref();
         let whatsapp = channel.whatsapp.as_ref();

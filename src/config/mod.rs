@@ -18,6 +18,8 @@ pub mod serve;
 
 pub mod secret;
 
+pub mod child;
+
 pub mod load;
 
 pub mod validate;

@@ -7,7 +7,7 @@
 //! | 75 (`EX_TEMPFAIL`) | transient: the program says that nothing was delivered |
 //! | 77 (`EX_NOPERM`) | denied |
 //! | another code | rejected |
-//! | killed, or longer than its time | uncertain |
+//! | killed, or longer than its time | uncertain; what it started is killed with it |
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::adapters::mail::render::Templates;
 use crate::config::channels::CommandConfig;
+use crate::config::child;
 use crate::domain::notice::Notice;
 use crate::domain::ports::{Check, CheckOutcome, Checks, Notifier, PortError, PortResult};
 
@@ -68,7 +69,8 @@ impl Notifier for Program {
         let [program, args @ ..] = self.argv.as_slice() else {
             return Err(PortError::rejected("the command is empty"));
         };
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .env_clear()
             .env("PATH", PATH)
@@ -76,8 +78,8 @@ impl Notifier for Program {
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
+            .stderr(Stdio::null());
+        let child = child::start(&mut command)
             .map_err(|err| PortError::transient(format!("{program} cannot be started: {err}")))?;
         judge(program, wait(child, input, self.timeout))
     }
@@ -96,10 +98,7 @@ fn wait(mut child: Child, input: Vec<u8>, timeout: Duration) -> Option<ExitStatu
             return Some(status);
         }
         if started.elapsed() >= timeout {
-            // Not waited for yet, so nobody else can have its number. It may have ended in this instant.
-            let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-            let _ = child.wait();
+            child::kill(&mut child);
             return None;
         }
         let _ = pause.recv_timeout(Duration::from_millis(10));

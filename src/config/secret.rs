@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
@@ -170,8 +168,6 @@ fn run(
     command
         .args(args)
         .env_clear()
-        // What it starts itself ends with it.
-        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
@@ -194,14 +190,6 @@ fn run(
         return Err(format!("the command {program} ended with {status}"));
     }
     clean(&bytes, &format!("the output of {program}"))
-}
-
-/// Ends a command and everything that it has started.
-fn end(child: &mut Child) {
-    // Not waited for yet, so nobody else can have its number. It may have ended in this instant.
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-    let _ = child.wait();
 }
 
 /// Returns what a command prints and how it ends; nothing when the time is over first.

@@ -10,13 +10,11 @@
 //! | killed, or longer than its time | uncertain; what it started is killed with it |
 
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 
 use crate::adapters::mail::render::Templates;
@@ -74,8 +72,6 @@ impl Notifier for Program {
             .args(args)
             .env_clear()
             .env("PATH", PATH)
-            // What it starts itself ends with it.
-            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());

@@ -262,7 +262,13 @@ impl Check {
         if warehouse.safety_stock.is_negative() {
             self.fail("warehouse.safety_stock", format!("of {id} is negative"), "");
         }
-        let booked_in = warehouse.movement_base.as_ref().unwrap_or(&erp.depot);
+        // Without a depot, sales are booked where the goods lie.
+        let own = warehouse.bases.first().filter(|_| erp.winthor.is_some());
+        let booked_in = warehouse
+            .movement_base
+            .as_ref()
+            .or(own)
+            .unwrap_or(&erp.depot);
         let depot_counts = erp.virtual_depot == VirtualDepot::Included && *booked_in == erp.depot;
         let extra = (depot_counts && !warehouse.bases.contains(&erp.depot)).then_some(&erp.depot);
         for base in warehouse.bases.iter().chain(extra) {

@@ -267,7 +267,7 @@ mod tests {
         let page = second.page(&query).unwrap();
         assert_eq!(
             told(&page),
-            ["1 11-9 9 x1", "1 22-9 12 x6"],
+            ["1 11-9 3 x1", "1 22-9 18 x6"],
             "only what changed, divided"
         );
         query.since = None;

@@ -611,6 +611,134 @@ fn an_order_that_stays_parked_is_told_to_the_next_people_once() {
     assert_eq!(posts[0].json()["kind"], "parked");
 }
 
+/// Writes a notice into the queue, for these channels, `times` times.
+fn tell(shop: &Shop, kind: NoticeKind, subject: &str, channels: &[&str], times: usize) {
+    let targets: Vec<_> = channels
+        .iter()
+        .map(|channel| Target {
+            channel: (*channel).to_owned(),
+            base: None,
+        })
+        .collect();
+    let now = Moment(shop.sandbox.clock.now().0);
+    let write = |tx: &stockbridge::store::Tx<'_>| {
+        let body = NoticeBody::default();
+        tx.notify(kind, subject, &body, &targets, now, 3_600_000, false)
+    };
+    for _ in 0..times {
+        store(&shop.path("state.sqlite")).write(write).unwrap();
+    }
+}
+
+/// Hours of the day, in UTC, that begin so many hours from now and last two.
+fn hours_from_now(ahead: u64) -> String {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let hour = since.as_secs() / 3600 + ahead;
+    format!("{:02}:00-{:02}:00", hour % 24, (hour + 2) % 24)
+}
+
+#[test]
+fn quiet_hours_delay_one_channel_and_drop_nothing() {
+    let quiet = hours_from_now(0);
+    let shop = Shop::with(
+        1,
+        &format!("[notify]\nutc_offset = \"+00:00\"\n[notify.mail]\nquiet_hours = {quiet:?}"),
+    );
+    let peer = Peer::good();
+    add(&shop, &hook(&peer, "hook", ""));
+    shop.run(&["status"]);
+    tell(&shop, NoticeKind::Remito, "1", &["mail", "hook"], 1);
+    assert_eq!(shop.run(&["notify"]), Exit::Done);
+    assert_eq!((shop.mails().len(), peer.taken().len()), (0, 1));
+    // Asked for by a person, it goes.
+    assert_eq!(shop.run(&["notify", "--force"]), Exit::Done);
+    assert_eq!(shop.mails().len(), 1);
+    tell(&shop, NoticeKind::Remito, "2", &["mail", "hook"], 1);
+    assert_eq!(shop.run(&["notify"]), Exit::Done);
+    assert_eq!((shop.mails().len(), peer.taken().len()), (1, 2));
+    // The hours pass.
+    let path = shop.path("stockbridge.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace(&quiet, &hours_from_now(5))).unwrap();
+    assert_eq!(shop.run(&["notify"]), Exit::Done);
+    assert_eq!((shop.mails().len(), peer.taken().len()), (2, 2));
+}
+
+#[test]
+fn wrong_quiet_hours_are_refused() {
+    for (lines, ends) in [
+        ("", Exit::Done),
+        ("quiet_hours = \"22:00-07:00\"", Exit::Done),
+        ("quiet_hours = \"22-7\"", Exit::Config),
+        ("quiet_hours = \"+2:00-07:00\"", Exit::Config),
+    ] {
+        let shop = Shop::with(1, &format!("[notify.mail]\n{lines}"));
+        assert_eq!(shop.run(&["config", "check"]), ends, "{lines}");
+    }
+    let shop = Shop::open(1);
+    add(
+        &shop,
+        "[[channel]]\nname = \"more\"\n[channel.mail]\ntransport = \"file\"\nfolder = \"more\"\n\
+         from = \"stock@example.com\"\nto = [\"a@example.com\"]\nquiet_hours = \"22:00-07:00\"",
+    );
+    assert_eq!(shop.run(&["config", "check"]), Exit::Config);
+}
+
+#[test]
+fn an_alert_that_comes_again_is_told_once_by_each_channel_and_counted_once_for_all() {
+    let shop = Shop::open(1);
+    let peer = Peer::good();
+    add(&shop, &hook(&peer, "hook", ""));
+    shop.run(&["status"]);
+    let both = ["mail", "hook"];
+    tell(&shop, NoticeKind::Oversold, "1001", &both, 4);
+    tell(&shop, NoticeKind::Oversold, "1002", &both, 1);
+    assert_eq!(shop.run(&["notify"]), Exit::Done);
+    let kinds = |posts: &[Post]| {
+        let kinds = posts.iter().map(|post| post.json()["kind"].to_string());
+        let mut kinds: Vec<_> = kinds.collect();
+        kinds.sort();
+        kinds
+    };
+    let posts = peer.taken();
+    assert_eq!(
+        kinds(&posts),
+        ["\"digest\"", "\"oversold\"", "\"oversold\""]
+    );
+    let digest = posts
+        .iter()
+        .find(|p| p.json()["kind"] == "digest")
+        .unwrap()
+        .json();
+    let repeats = json!([{ "kind": "oversold", "subject": "1001", "times": 3 }]);
+    assert_eq!(digest["notice"]["repeats"], repeats);
+    assert_eq!(shop.mails().len(), 3);
+    assert_eq!(shop.run(&["notify"]), Exit::Done);
+    assert_eq!((peer.taken().len(), shop.mails().len()), (3, 3));
+}
+
+#[test]
+fn t1_a_channels_own_template_is_checked_and_used() {
+    let shop = Shop::with(1, "[notify]\ntemplates = \"templates\"");
+    let peer = Peer::good();
+    add(&shop, &hook(&peer, "hook", ""));
+    let own = shop.path("templates").join("hook");
+    fs::create_dir_all(&own).unwrap();
+    let write = |text: &str| fs::write(own.join("remito.txt.j2"), text).unwrap();
+    write("{{ ordr }}");
+    assert_eq!(shop.run(&["config", "check"]), Exit::Config);
+    write("ours: {{ order }}");
+    assert_eq!(shop.run(&["config", "check"]), Exit::Done);
+    for channel in ["hook", "mail"] {
+        let args = ["notify", "--test", "remito", "--channel", channel];
+        assert_eq!(shop.run(&args), Exit::Done);
+    }
+    assert_eq!(peer.taken()[0].json()["text"], "ours: 1234567890123-01");
+    assert!(!shop.mails()[0].contains("ours: "));
+    fs::rename(own, shop.path("templates").join("nobody")).unwrap();
+    assert_eq!(shop.run(&["config", "check"]), Exit::Config);
+}
+
 /// What must never be seen outside: planted secrets, found again in nothing that the program writes.
 #[test]
 fn i13_planted_secrets_stand_in_no_output_at_any_level() {

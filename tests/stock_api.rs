@@ -186,7 +186,6 @@ fn told(items: &BTreeMap<(String, String), Value>) -> Vec<(String, String, Strin
 #[test]
 fn it_tells_what_winthors_own_interface_tells() {
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let sandbox = WinthorSandbox::start(40).unwrap();
     sandbox.winthor.with(|erp| {

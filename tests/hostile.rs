@@ -12,9 +12,7 @@ use stockbridge::adapters::mail::Mail;
 use stockbridge::adapters::mail::render::Templates;
 use stockbridge::config::sections::NotifyConfig;
 use stockbridge::domain::ids::{BaseCode, OrderId};
-use stockbridge::domain::notice::{
-    Attribute, Notice, NoticeBody, NoticeItem, NoticeKind, Pick, Repeat,
-};
+use stockbridge::domain::notice::{Notice, NoticeBody, NoticeItem, NoticeKind, Pick, Repeat};
 use stockbridge::domain::ports::Notifier;
 use stockbridge::domain::time::Moment;
 
@@ -41,11 +39,6 @@ fn hostile(kind: NoticeKind) -> Notice {
     let item = |text: &String| NoticeItem {
         reference: text.clone(),
         name: Some(text.clone()),
-        attributes: vec![Attribute {
-            name: text.clone(),
-            value: text.clone(),
-        }],
-        order: None,
         units: i64::MAX,
         picks: vec![Pick {
             base: BaseCode::parse("CENTRO").unwrap(),

@@ -134,38 +134,9 @@ pub struct NoticeBody {
     pub figures: BTreeMap<String, String>,
     /// In a digest: which alerts came again, and how often.
     pub repeats: Vec<Repeat>,
-    /// In one list for several orders: what is known of each; then `order` is empty and every item names its own.
-    pub orders: Vec<OrderFacts>,
 }
 
 impl NoticeBody {
-    /// Puts the notices of several orders into one list of goods, in their order.
-    ///
-    /// What concerns one order alone goes to its [`OrderFacts`]; the depot stays where all go to the same.
-    pub fn joined(bodies: Vec<Self>) -> Self {
-        let depot = bodies.first().and_then(|body| body.depot.clone());
-        let same = bodies.iter().all(|body| body.depot == depot);
-        let mut all = Self {
-            depot: depot.filter(|_| same),
-            ..Self::default()
-        };
-        for body in bodies {
-            let order = body.order;
-            all.items
-                .extend(body.items.into_iter().map(|item| NoticeItem {
-                    order: order.clone(),
-                    ..item
-                }));
-            all.orders.extend(order.map(|order| OrderFacts {
-                order,
-                movement: body.movement,
-                delivery_date: body.delivery_date,
-                pickup_point: body.pickup_point,
-            }));
-        }
-        all
-    }
-
     /// Returns what concerns one base: the goods to take there; `None` when there are none.
     ///
     /// Where the goods lie in other bases too, those are left out: a shop acts on its own lines alone.
@@ -194,40 +165,12 @@ pub struct NoticeItem {
     pub reference: String,
     /// What a person calls it.
     pub name: Option<String>,
-    /// What tells it from its siblings (colour, size), as the ERP's adapter names it.
-    #[serde(default)]
-    pub attributes: Vec<Attribute>,
-    /// Whose it is, in a list for several orders.
-    #[serde(default)]
-    pub order: Option<OrderId>,
     /// How many units.
     pub units: i64,
     /// Where to take each unit from, best first; empty when the goods already lie where they are needed.
     pub picks: Vec<Pick>,
     /// Units that no base can give.
     pub short: i64,
-}
-
-/// One thing by which a variant is told from its siblings.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Attribute {
-    /// Its name: `color` and `size` are translated, another is shown as it is.
-    pub name: String,
-    /// Its value, as the ERP writes it.
-    pub value: String,
-}
-
-/// What is known of one order in a list for several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderFacts {
-    /// The order.
-    pub order: OrderId,
-    /// The ERP's number of its movement, when known.
-    pub movement: Option<String>,
-    /// When its goods were promised.
-    pub delivery_date: Option<Moment>,
-    /// Where the customer collects them.
-    pub pickup_point: Option<String>,
 }
 
 /// One base in a pick suggestion.
@@ -272,37 +215,6 @@ pub struct Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn joined_orders_keep_their_lines_apart() {
-        let body = |order: &str, depot: &str| NoticeBody {
-            order: OrderId::parse(order).ok(),
-            depot: BaseCode::parse(depot).ok(),
-            movement: Some(format!("of {order}")),
-            items: vec![NoticeItem {
-                reference: order.into(),
-                name: None,
-                attributes: vec![],
-                order: None,
-                units: 1,
-                picks: vec![],
-                short: 0,
-            }],
-            ..NoticeBody::default()
-        };
-        let all = NoticeBody::joined(vec![body("1-01", "WOO"), body("2-01", "WOO")]);
-        assert_eq!(all.order, None);
-        assert_eq!(all.movement, None);
-        assert_eq!(all.depot, BaseCode::parse("WOO").ok());
-        for (item, facts) in all.items.iter().zip(&all.orders) {
-            assert_eq!(item.reference, facts.order.as_str());
-            assert_eq!(item.order.as_ref(), Some(&facts.order));
-            assert_eq!(facts.movement, Some(format!("of {}", facts.order)));
-        }
-        assert_eq!((all.items.len(), all.orders.len()), (2, 2));
-        let apart = NoticeBody::joined(vec![body("1-01", "WOO"), body("2-01", "SUR")]);
-        assert_eq!(apart.depot, None);
-    }
 
     #[test]
     fn kind_names_round_trip() {

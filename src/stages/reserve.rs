@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::domain::effect::{EffectKind, EffectState};
 use crate::domain::ids::{BaseCode, ErpCode, SkuId, WarehouseId};
 use crate::domain::movement::{Direction, Movement, MovementKey};
-use crate::domain::notice::{Attribute, NoticeBody, NoticeItem, NoticeKind, Pick};
+use crate::domain::notice::{NoticeBody, NoticeItem, NoticeKind, Pick};
 use crate::domain::order::OrderStage;
 use crate::domain::qty::Qty;
 use crate::stages::adopt::{Adoption, adopt};
@@ -551,8 +551,6 @@ fn item(
     Ok(NoticeItem {
         reference: sku.label(),
         name: sku.name.clone(),
-        attributes: attributes(ctx, case, &line.sku),
-        order: None,
         units: i64::from(line.units),
         picks,
         short: left,
@@ -621,7 +619,7 @@ fn reverse(ctx: &Context<'_>, tx: &Tx<'_>, case: &Case<'_>) -> StoreResult<&'sta
             let body = NoticeBody {
                 order: Some(order.id.clone()),
                 movement,
-                items: items_of(ctx, case, &booked),
+                items: items_of(case, &booked),
                 ..NoticeBody::default()
             };
             ctx.notify(
@@ -672,20 +670,12 @@ impl Case<'_> {
     }
 }
 
-/// Returns what a person tells a SKU by; nothing while its code is not known.
-fn attributes(ctx: &Context<'_>, case: &Case<'_>, sku: &SkuId) -> Vec<Attribute> {
-    let code = case.code(sku).ok();
-    code.map_or_else(Vec::new, |code| ctx.stock.attributes(code))
-}
-
-fn items_of(ctx: &Context<'_>, case: &Case<'_>, booked: &Booked) -> Vec<NoticeItem> {
+fn items_of(case: &Case<'_>, booked: &Booked) -> Vec<NoticeItem> {
     let item = |((_, sku, _), units): (&(BaseCode, SkuId, WarehouseId), &i64)| {
         let row = case.skus.get(sku);
         NoticeItem {
             reference: row.map_or_else(|| sku.to_string(), SkuRow::label),
             name: row.and_then(|row| row.name.clone()),
-            attributes: attributes(ctx, case, sku),
-            order: None,
             units: *units,
             picks: vec![],
             short: 0,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::ErpCode;
-use crate::domain::notice::Attribute;
 
 /// Longest article code (`COART char(15)`).
 pub(super) const ARTICLE_MAX: usize = 15;
@@ -100,19 +99,6 @@ pub(super) fn split(code: &ErpCode) -> Result<Variant, String> {
     Variant::new(article, color, size).map_err(|why| format!("code {:?}: {why}", code.as_str()))
 }
 
-/// Returns colour and size of a code; nothing of one that is not such a code.
-pub(super) fn attributes(code: &ErpCode) -> Vec<Attribute> {
-    let Ok(variant) = split(code) else {
-        return Vec::new();
-    };
-    let named = [("color", variant.color), ("size", variant.size)];
-    let attribute = |(name, value): (&str, String)| Attribute {
-        name: name.to_owned(),
-        value,
-    };
-    named.into_iter().map(attribute).collect()
-}
-
 /// Groups codes by article, in the order of the articles; codes that are none stand alone.
 pub(super) fn by_article(codes: &[ErpCode]) -> Vec<Vec<ErpCode>> {
     let mut groups: BTreeMap<String, Vec<ErpCode>> = BTreeMap::new();
@@ -180,19 +166,6 @@ mod tests {
 
     fn code(reference: &str) -> Result<String, String> {
         parse_reference(reference, "-").map(String::from)
-    }
-
-    #[test]
-    fn colour_and_size_are_told_whatever_the_article_holds() {
-        let told = |code: &str| {
-            let attributes = attributes(&ErpCode::parse(code).unwrap());
-            let told = attributes
-                .into_iter()
-                .map(|a| format!("{}={}", a.name, a.value));
-            told.collect::<Vec<_>>()
-        };
-        assert_eq!(told("REM-01-AZUL-M"), ["color=AZUL", "size=M"]);
-        assert_eq!(told("REM01"), Vec::<String>::new());
     }
 
     #[test]

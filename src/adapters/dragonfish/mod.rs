@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::adapters::dragonfish::code::{attributes, by_article, parse_reference};
+use crate::adapters::dragonfish::code::{by_article, parse_reference};
 use crate::adapters::dragonfish::session::Session;
 use crate::adapters::dragonfish::sql::{Parts, Sql, may_fall_back};
 use crate::adapters::dragonfish::stock::StockRules;
@@ -31,7 +31,6 @@ use crate::config::sql::{SqlConfig, StockRoad};
 use crate::config::statements::Statement;
 use crate::domain::ids::{BaseCode, ErpCode, SkuRef};
 use crate::domain::movement::{ErpDay, FoundMovement, Movement};
-use crate::domain::notice::Attribute;
 use crate::domain::ports::{
     Changes, Listing, Locks, MovementSink, Permit, PortError, PortResult, Search, StockSource,
 };
@@ -213,10 +212,6 @@ fn target(sql: &SqlConfig, password: Option<SecretString>) -> Target {
 impl StockSource for Dragonfish<'_> {
     fn code(&self, reference: &SkuRef) -> Result<ErpCode, String> {
         parse_reference(reference.as_str(), &self.config.separators)
-    }
-
-    fn attributes(&self, code: &ErpCode) -> Vec<Attribute> {
-        attributes(code)
     }
 
     fn groups(&self, codes: &[ErpCode]) -> Vec<Vec<ErpCode>> {

@@ -14,7 +14,6 @@ use super::clean::{LONGEST_NAME, LONGEST_SENTENCE, clean};
 use super::samples;
 use super::templates::Texts;
 use crate::config::sections::{Language, NotifyConfig};
-use crate::domain::ids::OrderId;
 use crate::domain::notice::{Notice, NoticeBody, NoticeItem, NoticeKind};
 use crate::domain::time::Moment;
 
@@ -22,8 +21,6 @@ use crate::domain::time::Moment;
 const MOST_LINES: usize = 200;
 /// The most bytes of a notice, text and HTML together.
 const MOST_BYTES: usize = 200_000;
-/// The most columns that tell goods apart.
-const MOST_COLUMNS: usize = 6;
 
 /// A notice as people read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,8 +159,6 @@ impl Templates {
         let name = |text: &str| clean(text, LONGEST_NAME);
         let hidden = body.items.len().saturating_sub(lines);
         let hidden = hidden + body.repeats.len().saturating_sub(lines);
-        let columns = columns(body);
-        let orders: Vec<_> = body.orders.iter().map(|o| name(o.order.as_str())).collect();
         Vars {
             language: match self.language {
                 Language::Es => "es",
@@ -176,11 +171,11 @@ impl Templates {
             key: name(&notice.key),
             written: self.instant(notice.written),
             title: self.title(notice.kind),
-            order: match &body.order {
-                Some(order) => name(order.as_str()),
-                None => name(&orders.join(", ")),
-            },
-            orders,
+            order: body
+                .order
+                .as_ref()
+                .map(|o| name(o.as_str()))
+                .unwrap_or_default(),
             sku: body
                 .sku
                 .as_ref()
@@ -201,8 +196,7 @@ impl Templates {
             reason: sentence(body.reason.as_deref()),
             action: sentence(body.action.as_deref()),
             facts: self.facts(body),
-            columns: columns.iter().map(|name| self.label(name)).collect(),
-            items: self.items(body, &columns, lines),
+            items: body.items.iter().take(lines).map(Item::new).collect(),
             repeats: self.repeats(body, lines),
             more: hidden,
             duplicate: String::new(),
@@ -239,50 +233,6 @@ impl Templates {
         let figures =
             figures.map(|(name, value)| Fact::new(&table.figure, name, value, LONGEST_NAME));
         known.chain(figures).collect()
-    }
-
-    /// Returns what a name of ours is called in the language; another stays as it is.
-    fn label(&self, name: &str) -> String {
-        let known = self.texts.table.label.get(name);
-        known.cloned().unwrap_or_else(|| clean(name, LONGEST_NAME))
-    }
-
-    /// Returns the goods; the first of each order of several has a heading.
-    fn items(&self, body: &NoticeBody, columns: &[&str], lines: usize) -> Vec<Item> {
-        let mut last = None;
-        let items = body.items.iter().take(lines);
-        items
-            .map(|item| {
-                let first = item.order.as_ref().filter(|order| last != Some(*order));
-                let heading = first.map(|order| self.heading(body, order));
-                last = item.order.as_ref();
-                Item::new(item, columns, heading.unwrap_or_default())
-            })
-            .collect()
-    }
-
-    /// Returns what is known of one order of several, in one line.
-    fn heading(&self, body: &NoticeBody, order: &OrderId) -> String {
-        let facts = body.orders.iter().find(|facts| facts.order == *order);
-        let known = [
-            ("order", Some(order.to_string())),
-            ("movement", facts.and_then(|facts| facts.movement.clone())),
-            (
-                "delivery_date",
-                facts
-                    .and_then(|f| f.delivery_date)
-                    .map(|at| self.instant(at)),
-            ),
-            (
-                "pickup_point",
-                facts.and_then(|facts| facts.pickup_point.clone()),
-            ),
-        ];
-        let known = known.into_iter().filter_map(|(name, value)| {
-            let value = clean(&value?, LONGEST_NAME);
-            Some(format!("{}: {value}", self.label(name)))
-        });
-        known.collect::<Vec<_>>().join("; ")
     }
 
     fn repeats(&self, body: &NoticeBody, lines: usize) -> Vec<Repeated<'_>> {
@@ -324,10 +274,7 @@ struct Vars<'a> {
     key: String,
     written: String,
     title: &'a str,
-    /// The order; of several, all ids.
     order: String,
-    /// The orders of one list for several; empty in a notice of one.
-    orders: Vec<String>,
     sku: String,
     depot: String,
     movement: String,
@@ -339,8 +286,6 @@ struct Vars<'a> {
     action: String,
     /// All of the above that is known, and the figures, with labels.
     facts: Vec<Fact>,
-    /// What tells the goods apart (colour, size), as headings; each item's `values` stand in the same order.
-    columns: Vec<String>,
     items: Vec<Item>,
     repeats: Vec<Repeated<'a>>,
     /// How many goods and alerts were left out.
@@ -383,31 +328,21 @@ impl Fact {
 
 #[derive(Serialize)]
 struct Item {
-    /// In a list for several orders: what the first item of each says of its order.
-    heading: String,
     reference: String,
     name: String,
-    /// One text for each of the columns; empty where the item has none.
-    values: Vec<String>,
     units: i64,
     picks: Vec<PickLine>,
     short: i64,
 }
 
 impl Item {
-    fn new(item: &NoticeItem, columns: &[&str], heading: String) -> Self {
-        let value = |column: &&str| {
-            let found = item.attributes.iter().find(|a| a.name == **column);
-            found.map_or_else(String::new, |a| clean(&a.value, LONGEST_NAME))
-        };
+    fn new(item: &NoticeItem) -> Self {
         let picks = item.picks.iter().take(MOST_LINES).map(|pick| PickLine {
             base: clean(pick.base.as_str(), LONGEST_NAME),
             stock: clean(&pick.stock, LONGEST_NAME),
             take: pick.take,
         });
         Self {
-            heading,
-            values: columns.iter().map(value).collect(),
             reference: clean(&item.reference, LONGEST_NAME),
             name: clean(item.name.as_deref().unwrap_or_default(), LONGEST_NAME),
             units: item.units,
@@ -415,17 +350,6 @@ impl Item {
             short: item.short,
         }
     }
-}
-
-/// Returns the attributes that any item has, in the order in which they are met.
-fn columns(body: &NoticeBody) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for attribute in body.items.iter().flat_map(|item| &item.attributes) {
-        if names.len() < MOST_COLUMNS && !names.contains(&attribute.name.as_str()) {
-            names.push(&attribute.name);
-        }
-    }
-    names
 }
 
 #[derive(Serialize)]
@@ -468,8 +392,8 @@ fn parse_offset(text: &str) -> Option<Offset> {
 mod tests {
     use super::*;
     use crate::adapters::mail::tests::config;
-    use crate::domain::ids::{BaseCode, SkuId};
-    use crate::domain::notice::{Attribute, Pick, Repeat};
+    use crate::domain::ids::{BaseCode, OrderId, SkuId};
+    use crate::domain::notice::{Pick, Repeat};
 
     fn templates(language: &str) -> Templates {
         let config = config(&format!("language = {language:?}"));
@@ -500,13 +424,6 @@ mod tests {
         NoticeItem {
             reference: reference.into(),
             name: Some(name.into()),
-            attributes: [("color", "AZUL"), ("size", "M")]
-                .map(|(name, value)| Attribute {
-                    name: name.into(),
-                    value: value.into(),
-                })
-                .into(),
-            order: None,
             units: 3,
             picks: vec![pick("CENTRO", "2", 2), pick("NORTE", "0", 0)],
             short: 1,
@@ -543,7 +460,7 @@ Entrega prometida: 05/02/2026 12:00
 Retira en: Local Centro
 
 Artículos:
-- 3 x REM01-AZUL-M (Remera azul M), Color: AZUL, Talle: M
+- 3 x REM01-AZUL-M (Remera azul M)
     CENTRO: stock 2 -> tomar 2
     NORTE: stock 0
     FALTAN 1
@@ -553,9 +470,7 @@ Qué hacer: Separe las unidades indicadas, haga el remito en el ERP hacia WOO y 
 -- 
 Aviso remito.1234567890123-01.1, tienda, 03/02/2026 14:05";
         assert_eq!(rendered.text, expected);
-        let row = "<td align=\"right\">3</td><td>REM01-AZUL-M</td><td>Remera azul M</td><td>AZUL</td><td>M</td>";
-        let heads = "<th>Descripción</th><th>Color</th><th>Talle</th>";
-        assert!(rendered.html.contains(heads), "{}", rendered.html);
+        let row = "<td align=\"right\">3</td><td>REM01-AZUL-M</td><td>Remera azul M</td>";
         assert!(rendered.html.contains(row), "{}", rendered.html);
         assert!(
             rendered
@@ -563,46 +478,6 @@ Aviso remito.1234567890123-01.1, tienda, 03/02/2026 14:05";
                 .contains("<strong>tomar 2 de CENTRO</strong> (stock 2)")
         );
         assert!(rendered.html.contains("FALTAN 1"));
-    }
-
-    #[test]
-    fn one_list_for_several_orders_says_whose_each_line_is() {
-        let mut second = remito().body;
-        second.order = Some(OrderId::parse("1234567890123-02").unwrap());
-        second.movement = None;
-        second.pickup_point = None;
-        let mut list = remito();
-        list.body = NoticeBody::joined(vec![list.body, second]);
-        for (language, subject, first) in [
-            (
-                "es",
-                "[tienda] Hacer remito de 2 pedidos a WOO",
-                "Pedido: 1234567890123-01; Movimiento en el ERP: 4711; Entrega prometida: 05/02/2026 12:00; Retira en: Local Centro",
-            ),
-            (
-                "pt",
-                "[tienda] Fazer a guia de remessa de 2 pedidos para WOO",
-                "Pedido: 1234567890123-01; Movimento no ERP: 4711; ",
-            ),
-            (
-                "en",
-                "[tienda] Make the transfer note of 2 orders to WOO",
-                "Order: 1234567890123-01; Movement in the ERP: 4711; ",
-            ),
-        ] {
-            let rendered = templates(language).render(&list).unwrap();
-            assert_eq!(rendered.subject, subject);
-            assert!(rendered.code.is_none(), "no code of several orders");
-            let html = rendered.html.replace("&#x2f;", "/");
-            for all in [&rendered.text, &html] {
-                assert!(all.contains(first), "{all}");
-                let at = |text: &str| all.find(text).unwrap_or_else(|| panic!("{text}: {all}"));
-                let second = at("1234567890123-02; ");
-                assert!(at(first) < second);
-                assert_eq!(all.matches("REM01-AZUL-M").count(), 2);
-                assert!(all.rfind("REM01-AZUL-M").unwrap() > second);
-            }
-        }
     }
 
     #[test]
@@ -777,8 +652,8 @@ Notice digest.1234567890123-01.1, tienda, 2026-02-03 14:05";
             .keys()
             .map(String::as_str)
             .collect();
-        let expected = "account action code columns delivery_date depot duplicate facts items key kind label language lead more \
-                        more_lines movement next order orders pickup_point reason repeats sku title written";
+        let expected = "account action code delivery_date depot duplicate facts items key kind label language lead more \
+                        more_lines movement next order pickup_point reason repeats sku title written";
         assert_eq!(names.join(" "), expected);
     }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{BaseCode, OrderId, SkuId};
-use crate::domain::notice::{Attribute, Notice, NoticeBody, NoticeItem, NoticeKind, Pick, Repeat};
+use crate::domain::notice::{Notice, NoticeBody, NoticeItem, NoticeKind, Pick, Repeat};
 use crate::domain::time::Moment;
 
-/// Returns, for every kind, a full notice marked as a possible duplicate, a long one, an empty one, and one for several
-/// orders.
+/// Returns, for every kind, a full notice marked as a possible duplicate and an empty one.
 pub fn notices() -> impl Iterator<Item = Notice> {
     NoticeKind::ALL.into_iter().flat_map(|kind| {
         let notice = |body, maybe_duplicate| Notice {
@@ -22,7 +21,6 @@ pub fn notices() -> impl Iterator<Item = Notice> {
             notice(full(), true),
             notice(long(), false),
             notice(NoticeBody::default(), false),
-            notice(NoticeBody::joined(vec![full(), full()]), true),
         ]
     })
 }
@@ -44,7 +42,6 @@ fn full() -> NoticeBody {
             ("a figure without a label".into(), "2".into()),
         ]),
         repeats: vec![repeat()],
-        orders: vec![],
     }
 }
 
@@ -68,8 +65,6 @@ fn item(short: i64) -> NoticeItem {
     NoticeItem {
         reference: "REM01-AZUL-M".into(),
         name: (short > 0).then(|| "Remera azul M".into()),
-        attributes: attributes(&["AZUL", "M"]),
-        order: None,
         units: 2,
         picks: [pick("CENTRO", 1), pick("NORTE", 0)]
             .into_iter()
@@ -77,15 +72,6 @@ fn item(short: i64) -> NoticeItem {
             .collect(),
         short,
     }
-}
-
-fn attributes(values: &[&str]) -> Vec<Attribute> {
-    let named = ["color", "size"].into_iter().zip(values);
-    let attribute = |(name, value): (&str, &&str)| Attribute {
-        name: name.to_owned(),
-        value: (*value).to_owned(),
-    };
-    named.map(attribute).collect()
 }
 
 fn repeat() -> Repeat {

@@ -1,6 +1,6 @@
 //! From the configuration's words to the stages' own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::config::channels::{ChannelConfig, OnUnknown, RouteConfig};
 use crate::config::sections::{Config, Incomplete, PollMode, Search, StartHandling, VirtualDepot};
@@ -13,7 +13,6 @@ use crate::stages::settings::{
 };
 use crate::store::Identity;
 use crate::store::gate::GateSettings;
-use crate::store::outbox::MAIL;
 
 /// Returns what the stages are told.
 pub fn settings(config: &Config) -> Settings {
@@ -50,7 +49,7 @@ pub fn settings(config: &Config) -> Settings {
         notices: Notices {
             digest_every: config.notify.digest_every.ms(),
             max_resends: i64::from(config.notify.max_resends),
-            channels: channel_rules(config),
+            channels: config.channel.iter().map(|c| rule(config, c)).collect(),
             routes: config.route.iter().map(route).collect(),
         },
         gc: Gc {
@@ -62,34 +61,23 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
-/// Returns how each channel behaves, `mail` included.
-fn channel_rules(config: &Config) -> BTreeMap<String, ChannelRule> {
-    let offset = &config.notify.utc_offset;
-    let quiet = |hours: &Option<String>| quiet_hours(hours.as_deref()?, offset);
-    let mail = ChannelRule {
-        quarantine: false,
-        quiet: quiet(&config.notify.mail.quiet_hours),
-    };
-    let rule = |channel: &ChannelConfig| {
-        let rule = ChannelRule {
-            quarantine: channel.on_unknown() == OnUnknown::Quarantine,
-            quiet: quiet(&channel.quiet_hours),
-        };
-        (channel.name.clone(), rule)
-    };
-    let others = config.channel.iter().map(rule);
-    others.chain([(MAIL.to_owned(), mail)]).collect()
-}
-
-fn quiet_hours(hours: &str, offset: &str) -> Option<QuietHours> {
+fn rule(config: &Config, channel: &ChannelConfig) -> (String, ChannelRule) {
     let minutes = |text: &str| clock(text).map(i64::from);
-    let (from, to) = hours.split_once('-')?;
-    let east = minutes(offset.trim_start_matches(['+', '-']))?;
-    Some(QuietHours {
-        from: minutes(from)?,
-        to: minutes(to)?,
-        offset: if offset.starts_with('-') { -east } else { east },
-    })
+    let offset = &config.notify.utc_offset;
+    let quiet = channel.quiet_hours.as_deref().and_then(|hours| {
+        let (from, to) = hours.split_once('-')?;
+        let east = minutes(offset.trim_start_matches(['+', '-']))?;
+        Some(QuietHours {
+            from: minutes(from)?,
+            to: minutes(to)?,
+            offset: if offset.starts_with('-') { -east } else { east },
+        })
+    });
+    let rule = ChannelRule {
+        quarantine: channel.on_unknown() == OnUnknown::Quarantine,
+        quiet,
+    };
+    (channel.name.clone(), rule)
 }
 
 fn route(route: &RouteConfig) -> Route {

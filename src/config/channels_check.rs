@@ -90,17 +90,6 @@ fn check_channel(channel: &ChannelConfig, key: &str, errors: &mut Vec<ConfigErro
     {
         fail(errors, key, "mail.host is missing");
     }
-    if channel
-        .mail
-        .as_ref()
-        .is_some_and(|mail| mail.quiet_hours.is_some())
-    {
-        fail(
-            errors,
-            key,
-            "mail.quiet_hours: write quiet_hours beside the channel's name",
-        );
-    }
     if let Some(whatsapp) = &channel.whatsapp {
         check_whatsapp(whatsapp, key, errors);
     }

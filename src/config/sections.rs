@@ -530,9 +530,6 @@ pub struct MailConfig {
     /// A PEM file with a private certificate authority to trust besides the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Local hours in which nothing is sent, as `22:00-07:00`; of `[notify.mail]` only, a `[[channel]]` has its own.
-    #[serde(default)]
-    pub quiet_hours: Option<String>,
 }
 
 /// How mail leaves.

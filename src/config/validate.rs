@@ -359,17 +359,6 @@ impl Check {
         if mail.user.is_some() != mail.password.is_some() {
             self.fail("notify.mail.user", "and password belong together", "");
         }
-        if mail
-            .quiet_hours
-            .as_deref()
-            .is_some_and(|hours| !quiet_hours(hours))
-        {
-            self.fail(
-                "notify.mail.quiet_hours",
-                "is no span of hours",
-                "write it like 22:00-07:00",
-            );
-        }
         if !utc_offset(&config.notify.utc_offset) {
             self.fail(
                 "notify.utc_offset",

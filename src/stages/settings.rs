@@ -152,7 +152,7 @@ pub struct Notices {
     pub digest_every: i64,
     /// Marked resends before a person must look.
     pub max_resends: i64,
-    /// How each channel behaves; one that is not here (the tests' `mail`) is sent again and never quiet.
+    /// How each channel besides `mail` behaves, and `mail` where it differs.
     pub channels: BTreeMap<String, ChannelRule>,
     /// Which kinds go where; without any, every notice goes to every channel.
     pub routes: Vec<Route>,

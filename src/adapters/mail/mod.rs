@@ -28,8 +28,6 @@ use self::message::Addresses;
 use self::render::Templates;
 use self::smtp::Smtp;
 
-/// The channel that `[notify.mail]` is.
-const CHANNEL: &str = "mail";
 /// The most recipients of notices.
 const MOST_RECIPIENTS: usize = 50;
 
@@ -79,21 +77,7 @@ impl Mail {
         password: Option<SecretString>,
         account: &str,
     ) -> Result<Self, MailError> {
-        Self::for_channel(config, password, account, CHANNEL)
-    }
-
-    /// Builds the adapter of a channel besides `[notify.mail]`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Mail::new`].
-    pub fn for_channel(
-        config: &NotifyConfig,
-        password: Option<SecretString>,
-        account: &str,
-        channel: &str,
-    ) -> Result<Self, MailError> {
-        let templates = Templates::for_channel(config, account, channel)?;
+        let templates = Templates::load(config, account)?;
         // Those compiled in are rendered by the tests; an idle run need not do it again.
         if config.templates.is_some() {
             templates.check()?;
@@ -121,40 +105,13 @@ impl Mail {
     }
 }
 
-/// Renders every kind of notice for every channel with sample contents, for `config check`; `channels` are those besides
-/// `mail`.
+/// Renders every kind of notice with sample contents, for `config check`.
 ///
 /// # Errors
 ///
-/// [`MailError`] naming the first template that cannot be used, or a folder of templates that no channel uses.
-pub fn check_templates(config: &NotifyConfig, channels: &[&str]) -> Result<(), MailError> {
-    let all = || channels.iter().copied().chain([CHANNEL]);
-    if let Some(folder) = &config.templates {
-        for name in templates::folders(folder)? {
-            if !all().any(|channel| channel == name) {
-                return Err(MailError::Template {
-                    name: folder.join(&name).display().to_string(),
-                    reason: "is named after no channel".into(),
-                });
-            }
-        }
-    }
-    let own = |channel: &str| {
-        let folder = config.templates.as_ref();
-        folder.is_some_and(|folder| folder.join(channel).is_dir())
-    };
-    for channel in all() {
-        let templates = Templates::for_channel(config, "sample", channel);
-        let checked = templates.and_then(|templates| templates.check());
-        checked.map_err(|err| match err {
-            MailError::Template { name, reason } if own(channel) => MailError::Template {
-                name,
-                reason: format!("{reason} (as channel {channel} has it)"),
-            },
-            other => other,
-        })?;
-    }
-    Ok(())
+/// [`MailError`] naming the first template that cannot be used.
+pub fn check_templates(config: &NotifyConfig) -> Result<(), MailError> {
+    Templates::load(config, "sample")?.check()
 }
 
 impl Notifier for Mail {
@@ -431,7 +388,7 @@ mod tests {
         std::fs::write(folder.path().join(name), text).unwrap();
         let mut config = config("");
         config.templates = Some(folder.path().into());
-        check_templates(&config, &[]).map_err(|err| err.to_string())
+        check_templates(&config).map_err(|err| err.to_string())
     }
 
     #[test]
@@ -487,48 +444,6 @@ mod tests {
                 "{name} {text}: {err}"
             );
         }
-    }
-
-    #[test]
-    fn a_channels_own_templates_go_before_the_folders() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(folder.path().join("team")).unwrap();
-        std::fs::create_dir_all(folder.path().join(".git")).unwrap();
-        let write = |name: &str, text: &str| {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        };
-        write("remito.txt.j2", "for all {{ order }}");
-        write(
-            "es.toml",
-            "[notice.remito]\nsubject = \"A mover\"\nnext = \"Ya\"",
-        );
-        write("team/remito.txt.j2", "for the team {{ order }}");
-        write("team/es.toml", "[notice.remito]\nsubject = \"Equipo\"");
-        let mut config = config("");
-        config.templates = Some(folder.path().into());
-        assert_eq!(check_templates(&config, &["team"]), Ok(()));
-        let notice = samples::notices().next().unwrap();
-        for (channel, subject, text) in [
-            ("mail", "A mover", "for all 1234567890123-01"),
-            ("team", "Equipo", "for the team 1234567890123-01"),
-        ] {
-            let templates = Templates::for_channel(&config, "tienda", channel).unwrap();
-            let rendered = templates.render(&notice).unwrap();
-            assert!(rendered.subject.ends_with(subject), "{}", rendered.subject);
-            assert_eq!(rendered.text, text);
-            assert!(rendered.html.contains("</strong> Ya</p>"), "both");
-        }
-        let err = check_templates(&config, &[]).unwrap_err().to_string();
-        assert!(err.ends_with("team: is named after no channel"), "{err}");
-        write("team/remito.txt.j2", "{{ ordr }}");
-        let err = check_templates(&config, &["team"]).unwrap_err();
-        assert_eq!(
-            err.to_string(),
-            "template remito.txt.j2: undefined value in line 1 (as channel team has it)"
-        );
-        write("team/remitos.txt.j2", "x");
-        let err = check_templates(&config, &["team"]).unwrap_err();
-        assert!(err.to_string().contains("did you mean"), "{err}");
     }
 
     #[test]

@@ -48,31 +48,18 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Loads the templates compiled in, and those that the configured folder replaces, for the channel `mail`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Templates::for_channel`].
-    pub fn load(config: &NotifyConfig, account: &str) -> Result<Self, MailError> {
-        Self::for_channel(config, account, super::CHANNEL)
-    }
-
-    /// Loads the templates compiled in, and those that the configured folder replaces for a channel.
+    /// Loads the templates compiled in, and those that the configured folder replaces.
     ///
     /// # Errors
     ///
     /// [`MailError`] when a file of the folder cannot be used; see [`Templates::check`] for what only shows in use.
-    pub fn for_channel(
-        config: &NotifyConfig,
-        account: &str,
-        channel: &str,
-    ) -> Result<Self, MailError> {
+    pub fn load(config: &NotifyConfig, account: &str) -> Result<Self, MailError> {
         let offset = parse_offset(&config.utc_offset).ok_or_else(|| MailError::Config {
             key: "notify.utc_offset",
             reason: format!("{:?} is not an offset like -03:00", config.utc_offset),
         })?;
         Ok(Self {
-            texts: Texts::load(config.language, config.templates.as_deref(), channel)?,
+            texts: Texts::load(config.language, config.templates.as_deref())?,
             language: config.language,
             offset,
             account: clean(account, LONGEST_NAME),

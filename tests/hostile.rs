@@ -39,6 +39,8 @@ fn hostile(kind: NoticeKind) -> Notice {
     let item = |text: &String| NoticeItem {
         reference: text.clone(),
         name: Some(text.clone()),
+        order: None,
+        attributes: vec![],
         units: i64::MAX,
         picks: vec![Pick {
             base: BaseCode::parse("CENTRO").unwrap(),

@@ -73,7 +73,8 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
     // What stands behind the host is a port: anything else would make it another host than the one judged here.
     let is_port = port
         .strip_prefix(':')
-        .is_some_and(|n| n.parse::<u16>().is_ok());
+        // A number's parser takes a plus sign too, and no URL has one there.
+        .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()) && n.parse::<u16>().is_ok());
     if host.is_empty() {
         Err("names no host")
     } else if !port.is_empty() && !is_port {
@@ -306,6 +307,17 @@ impl Check {
         let mail = &config.notify.mail;
         if mail.auth == MailAuth::Xoauth2 && mail.user.is_none() {
             self.fail("notify.mail.auth", "xoauth2 needs user and password", "");
+        }
+        if mail
+            .quiet_hours
+            .as_deref()
+            .is_some_and(|hours| !quiet_hours(hours))
+        {
+            self.fail(
+                "notify.mail.quiet_hours",
+                "is not written like that",
+                "write it as 22:00-07:00",
+            );
         }
         if mail.to.is_empty() || mail.to.len() > 50 {
             self.fail("notify.mail.to", "must name 1 to 50 recipients", "");

@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use mail_parser::MessageParser;
 use serde_json::{Value, json};
 use shop::Shop;
 use stockbridge::domain::notice::{NoticeBody, NoticeKind};
@@ -609,6 +610,86 @@ fn an_order_that_stays_parked_is_told_to_the_next_people_once() {
     let posts = peer.taken();
     assert_eq!(posts.len(), 1);
     assert_eq!(posts[0].json()["kind"], "parked");
+}
+
+#[test]
+fn an_alert_that_comes_again_is_counted_for_each_channel_and_its_digest_goes_where_it_was_told() {
+    let shop = Shop::open(1);
+    let (hook, boss) = (Peer::good(), Peer::good());
+    let routes = "[[route]]\nchannels = [\"mail\"]\nkinds = [\"digest\", \"parked\"]\n\
+                  [[route]]\nchannels = [\"hook\"]\nkinds = [\"digest\"]\n\
+                  [[route]]\nchannels = [\"boss\"]\n";
+    let others = NoticeKind::ALL.iter().map(|kind| kind.as_str());
+    let others: Vec<_> = others.filter(|kind| *kind != "digest").collect();
+    let routes = format!("{routes}kinds = {others:?}");
+    add(
+        &shop,
+        &format!(
+            "{}\n{}\n{routes}",
+            self::hook(&hook, "hook", ""),
+            self::hook(&boss, "boss", "")
+        ),
+    );
+    assert_eq!(shop.run(&["config", "check"]), Exit::Done);
+    shop.run(&["notify"]);
+    let target = |channel: &str| Target {
+        channel: channel.into(),
+        base: None,
+    };
+    let (mail, boss_target) = (target("mail"), target("boss"));
+    let day = 24 * 3_600_000;
+    let tell = |subject: &str, targets: &[Target], at: i64| {
+        let body = NoticeBody::default();
+        let kind = NoticeKind::Parked;
+        store(&shop.path("state.sqlite"))
+            .write(|tx| tx.notify(kind, subject, &body, targets, Moment(at), day, false))
+            .unwrap();
+    };
+    // First by mail alone: the boss has not been told of it when it comes again, and is now.
+    tell("one", std::slice::from_ref(&mail), 1);
+    tell("one", &[mail.clone(), boss_target.clone()], 2);
+    tell("one", &[mail, boss_target.clone()], 3);
+    tell("two", std::slice::from_ref(&boss_target), 4);
+    tell("two", std::slice::from_ref(&boss_target), 5);
+    let file = rusqlite::Connection::open(shop.path("state.sqlite")).unwrap();
+    let sql = "SELECT subject || ' ' || channel || ' ' || repeats FROM outbox WHERE kind = 'parked' ORDER BY 1";
+    let rows: Vec<String> = file
+        .prepare(sql)
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(rows, ["one boss 1", "one mail 2", "two boss 1"]);
+    // The period of the digest is over.
+    let sql = "UPDATE marks SET value = 0 WHERE name = 'digest'";
+    assert_eq!(file.execute(sql, []).unwrap(), 1);
+    assert_eq!(shop.run(&["notify"]), Exit::Done);
+    let told = |peer: &Peer| {
+        let posts = peer.taken();
+        let digest = posts.iter().find(|post| post.json()["kind"] == "digest");
+        let repeats = digest.map(|post| post.json()["notice"]["repeats"].clone());
+        let repeats = repeats.unwrap_or_default();
+        let line = |r: &Value| format!("{} {}", r["subject"].as_str().unwrap(), r["times"]);
+        let mut lines: Vec<_> = repeats.as_array().into_iter().flatten().map(line).collect();
+        lines.sort();
+        lines
+    };
+    // The hook was told of neither; of the boss's, who gets no digest, it hears.
+    assert_eq!(told(&hook), ["one 1", "two 1"]);
+    assert_eq!(told(&boss), Vec::<String>::new());
+    let mails = shop.mails();
+    let digest = mails.iter().find(|mail| mail.contains("Resumen"));
+    let digest = MessageParser::default()
+        .parse(digest.unwrap().as_bytes())
+        .unwrap()
+        .body_text(0)
+        .unwrap()
+        .into_owned();
+    assert!(
+        digest.contains("one (2 veces)") && digest.contains("two (1 veces)"),
+        "{digest}"
+    );
 }
 
 /// What must never be seen outside: planted secrets, found again in nothing that the program writes.

@@ -262,7 +262,7 @@ mod tests {
         let err = shell(&line, Duration::from_millis(500)).unwrap_err();
         assert!(err.contains("took longer"), "{err}");
         let pid = std::fs::read_to_string(&file).unwrap();
-        let stat = std::path::PathBuf::from(format!("/proc/{}/stat", pid.trim()));
+        let stat = PathBuf::from(format!("/proc/{}/stat", pid.trim()));
         let until = Instant::now() + Duration::from_secs(5);
         // A killed process may stay as a zombie where nobody collects orphans.
         let runs = || std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));

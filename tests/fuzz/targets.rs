@@ -317,6 +317,8 @@ to = [\"b@example.com\"]"
         items: vec![NoticeItem {
             reference: text.clone(),
             name: Some(text.clone()),
+            order: None,
+            attributes: vec![],
             units: 1,
             picks: vec![],
             short: 0,

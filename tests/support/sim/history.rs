@@ -1,6 +1,7 @@
 //! One history: a shop's hours with faults, then without, until everything has settled; then the judgement.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -328,7 +329,10 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
     }
     mutant.settings(&mut settings);
     let world = World::new(seed, vtex, DragonfishModel::new(&goods), rates, trace);
-    let name = format!("{}-{seed}", mutant.name());
+    // Databases in memory are found by name in the whole process: two tests may play one seed at the same time.
+    static PLAYED: AtomicU64 = AtomicU64::new(0);
+    let turn = PLAYED.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-{seed}-{turn}", mutant.name());
     let mut history = History::begin(world, settings, (mutant, &name), rng);
     history.with(|world| {
         for _ in 0..3 {

@@ -341,6 +341,9 @@ impl<'a> Push<'a> {
         rising: Vec<Candidate<'a>>,
         report: &mut Report,
     ) -> StageResult<Vec<Candidate<'a>>> {
+        if rising.is_empty() {
+            return Ok(rising);
+        }
         let risers: BTreeSet<_> = rising.iter().map(|c| c.item.row.sku.clone()).collect();
         let (mut free, mut hindered) = (Vec::new(), Vec::new());
         for candidate in rising {
@@ -353,6 +356,9 @@ impl<'a> Push<'a> {
             } else {
                 hindered.push(candidate);
             }
+        }
+        if hindered.is_empty() {
+            return Ok(free);
         }
         let reason = "another packaging of its product must be published first";
         let holds: Vec<_> = hindered

@@ -290,10 +290,12 @@ fn item(model: &WinthorModel, line: &Line<'_>) -> Value {
 }
 
 fn orders(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
-    let id = query
-        .get("orderIdSeller")
-        .and_then(|id| OrderId::parse(id).ok());
-    let found = id.as_ref().and_then(|id| Some((id, model.orders.get(id)?)));
+    let asked = query.get("orderIdSeller").map(String::as_str);
+    let ids = asked.unwrap_or_default().split(',');
+    let ids: Vec<OrderId> = ids.filter_map(|id| OrderId::parse(id).ok()).collect();
+    let found = ids
+        .iter()
+        .filter_map(|id| Some((id, model.orders.get(id)?)));
     let document = |(id, order): (&OrderId, &ErpOrder)| {
         let items = order.items.iter().map(|(product, units)| {
             let units: Value = serde_json::from_str(&units.to_string()).unwrap_or(Value::Null);
@@ -304,7 +306,7 @@ fn orders(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
             "branchId": crate::sandbox::winthor::model::BRANCH, "items": items.collect::<Vec<_>>(),
         })
     };
-    let items: Vec<_> = found.map(document).into_iter().collect();
+    let items: Vec<_> = found.map(document).collect();
     Reply::json(
         200,
         &json!({"first": true, "items": items, "hasNext": false}),

@@ -1,7 +1,10 @@
 //! A trading day on the sandbox: a store and an ERP on loopback, every stage as a process of its own, as cron would run
 //! it, and at the end a verdict by the sandbox's own log.
 //!
-//! `cargo run --release --example demo [-- --erp dragonfish|winthor] [--break NAME] [--folder DIR]`
+//! `cargo run --release --example demo [-- --erp dragonfish|winthor] [--break NAME] [--folder DIR]
+//! [--stock-source ROAD]`
+//!
+//! Any road but `api` reads stock through an ODBC driver from the TDS server of the tests, which `tests/all` installs.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,6 +18,8 @@ mod broken;
 mod day;
 #[path = "demo/shop.rs"]
 mod shop;
+#[path = "demo/tables.rs"]
+mod tables;
 #[path = "demo/winthor.rs"]
 mod winthor;
 
@@ -22,6 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use broken::Break;
+use shop::Play;
 
 /// Set in a process that is to be the program itself.
 const AS_PROGRAM: &str = "STOCKBRIDGE_DEMO_BREAK";
@@ -31,24 +37,21 @@ fn main() -> ExitCode {
         let wrap = Break::parse(&name).map(Break::wrap).unwrap_or_default();
         return stockbridge::app::run_with(std::env::args_os(), &wrap);
     }
-    let Asked {
-        winthor,
-        seeded,
-        folder,
-    } = match arguments() {
+    let play = match arguments() {
         Ok(arguments) => arguments,
         Err(reason) => {
             println!(
-                "{reason}\nusage: demo [--erp dragonfish|winthor] [--break {}] [--folder DIR]",
-                Break::names().join("|")
+                "{reason}\nusage: demo [--erp dragonfish|winthor] [--break {}] [--folder DIR] [--stock-source {}]",
+                Break::names().join("|"),
+                tables::ROADS.join("|")
             );
             return ExitCode::from(64);
         }
     };
-    let played = if winthor {
-        winthor::play(&folder)
+    let played = if play.winthor {
+        winthor::play(&play.folder)
     } else {
-        day::play(seeded, &folder)
+        day::play(&play)
     };
     match played {
         Ok(true) => ExitCode::SUCCESS,
@@ -60,35 +63,37 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the command line asks for.
-struct Asked {
-    winthor: bool,
-    seeded: Option<Break>,
-    folder: PathBuf,
-}
-
-fn arguments() -> Result<Asked, String> {
-    let mut asked = Asked {
-        winthor: false,
-        seeded: None,
-        folder: PathBuf::from("target/demo"),
-    };
+fn arguments() -> Result<Play, String> {
+    let mut winthor = false;
+    let mut seeded = None;
+    let mut folder = PathBuf::from("target/demo");
+    let mut road = "api".to_owned();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
-        match (arg.as_str(), value.as_str()) {
-            ("--erp", "dragonfish") => asked.winthor = false,
-            ("--erp", "winthor") => asked.winthor = true,
-            ("--break", name) => {
-                let fault = Break::parse(name);
-                asked.seeded = Some(fault.ok_or_else(|| format!("{name}: no such fault"))?);
+        match arg.as_str() {
+            "--erp" => match value.as_str() {
+                "dragonfish" => winthor = false,
+                "winthor" => winthor = true,
+                _ => return Err(format!("{value}: no such ERP")),
+            },
+            "--break" => {
+                seeded =
+                    Some(Break::parse(&value).ok_or_else(|| format!("{value}: no such fault"))?)
             }
-            ("--folder", folder) => asked.folder = PathBuf::from(folder),
-            _ => return Err(format!("{arg} {value}: no such flag")),
+            "--folder" => folder = PathBuf::from(value),
+            "--stock-source" if tables::ROADS.contains(&value.as_str()) => road = value,
+            "--stock-source" => return Err(format!("{value}: no such road")),
+            _ => return Err(format!("{arg}: no such flag")),
         }
     }
-    if asked.winthor && asked.seeded.is_some() {
-        return Err("faults are seeded in the day of Dragonfish only".into());
+    if winthor && (seeded.is_some() || road != "api") {
+        return Err("faults and other roads belong to the day of Dragonfish".into());
     }
-    Ok(asked)
+    Ok(Play {
+        winthor,
+        seeded,
+        folder,
+        road,
+    })
 }

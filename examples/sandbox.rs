@@ -14,6 +14,8 @@
 mod broken;
 #[path = "demo/shop.rs"]
 mod shop;
+#[path = "demo/tables.rs"]
+mod tables;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use shop::{Shop, counted, warehouse};
+use shop::{Play, Shop, counted, warehouse};
 use stockbridge::sandbox::oracle::{bookkeeping, numbers};
 
 /// Never set here: the program is a process of its own.
@@ -47,7 +49,13 @@ fn main() -> ExitCode {
 }
 
 fn serve(folder: &std::path::Path) -> std::io::Result<bool> {
-    let shop = Shop::open(None, folder, 320)?;
+    let play = Play {
+        winthor: false,
+        seeded: None,
+        folder: folder.to_owned(),
+        road: "api".to_owned(),
+    };
+    let shop = Shop::open(&play, 320)?;
     let link = folder
         .parent()
         .map(|parent| parent.join("stockbridge.toml"));

@@ -84,6 +84,24 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "serve",
+        &[
+            "crate::stages",
+            "crate::desk",
+            "crate::config",
+            "crate::adapters",
+            "crate::cli",
+            "crate::app",
+            "crate::sandbox",
+            "rusqlite",
+            "reqwest",
+            "lettre",
+            "SystemTime",
+            "std::env",
+            "std::process",
+        ],
+    ),
+    (
         "config",
         &[
             "crate::store",
@@ -216,6 +234,20 @@ fn no_room_names_what_it_must_not() {
 }
 
 #[test]
+fn only_the_door_is_asynchronous() {
+    for room in [
+        "domain", "store", "stages", "desk", "config", "adapters", "app",
+    ] {
+        for path in rust_files(room) {
+            let text = code(&fs::read_to_string(&path).unwrap());
+            for word in ["tokio", "axum", "async fn", ".await"] {
+                assert!(!text.contains(word), "{}: {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn stages_do_not_call_stages() {
     for stage in [
         "poll",
@@ -274,6 +306,11 @@ fn every_statement_of_the_store_is_used() {
 #[test]
 fn every_statement_for_dragonfish_is_used() {
     every_statement_is_used("adapters/dragonfish", "dragonfish");
+}
+
+#[test]
+fn every_statement_for_winthor_is_used() {
+    every_statement_is_used("adapters/winthor", "winthor");
 }
 
 fn every_statement_is_used(room: &str, folder: &str) {

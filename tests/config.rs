@@ -96,6 +96,96 @@ fn the_example_is_sound_and_names_every_key() {
 }
 
 #[test]
+fn the_winthor_example_is_sound_and_names_every_key_of_its_erp() {
+    let text = include_str!("../examples/stockbridge-winthor.toml");
+    let loaded = load_text(text, &[]).unwrap();
+    let erp = show(&loaded)
+        .into_iter()
+        .filter(|shown| shown.key.starts_with("erp.winthor."));
+    let mut keys = 0;
+    for shown in erp {
+        let name = shown.key.rsplit('.').next().unwrap();
+        assert!(text.contains(&format!("{name} = ")), "{}", shown.key);
+        keys += 1;
+    }
+    assert!(keys > 40, "{keys} keys");
+    let winthor = loaded.config.erp.winthor.unwrap();
+    let other = [("STOCKBRIDGE__ERP__WINTHOR__PAGE_SIZE", "50")];
+    let other = load_text(text, &other).unwrap().config.erp.winthor.unwrap();
+    assert_eq!(other.page_size, 50);
+    let defaults: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once(" = "))
+        .collect();
+    let value = |name: &str| {
+        let found = defaults.iter().filter(|(key, _)| *key == name);
+        found.map(|(_, value)| *value).collect::<Vec<_>>()
+    };
+    assert_eq!(value("page_size"), [winthor.page_size.to_string()]);
+    assert_eq!(value("login_path"), [format!("{:?}", winthor.login_path)]);
+    assert_eq!(value("path"), [format!("{:?}", winthor.orders.path)]);
+    let sql = winthor.sql.unwrap();
+    assert_eq!(value("order_column"), [format!("{:?}", sql.order_column)]);
+    assert_eq!(value("driver"), [format!("{:?}", sql.driver)]);
+}
+
+#[test]
+fn mistakes_in_the_winthor_section_name_the_key_and_what_to_do() {
+    let text = include_str!("../examples/stockbridge-winthor.toml");
+    for (from, to, says) in [
+        (
+            "url = \"https://winthor.example.com:8181\"",
+            "url = \"http://winthor.example.com:8181\"",
+            "erp.winthor.url: is plain http: the password's hash would travel unprotected; hint: set erp.winthor.allow_plain_http_for",
+        ),
+        (
+            "#sku_code = \"product-id\"",
+            "sku_code = \"last-part\"",
+            "erp.winthor.sku_code: last-part does not tell packagings apart; hint: use product-id or bar-code",
+        ),
+        (
+            "#merchandise_types = \"\"",
+            "merchandise_types = \"PA,,KIT\"",
+            "erp.winthor.merchandise_types: \"PA,,KIT\" is no list of types",
+        ),
+        (
+            "#page_size = 1000",
+            "page_size = 0",
+            "erp.winthor.page_size: 0 is not between 1 and 5000",
+        ),
+        (
+            "bases = [\"1\"]",
+            "bases = [\"1\", \"2\"]",
+            "warehouse.bases: of 1_1 must name exactly one branch",
+        ),
+        (
+            "user = \"INTEGRACAO\"",
+            "#",
+            "erp.winthor.user: and password must be given",
+        ),
+        (
+            "\n[erp.winthor]\n",
+            "\n[erp]\nreverse_on_cancel = true\n[erp.winthor]\n",
+            "erp.reverse_on_cancel: does nothing with WinThor",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let wrong = refused(&text.replacen(from, to, 1));
+        assert!(wrong.contains(says), "{says}\n{wrong}");
+    }
+    let neither = refused(&text.replace("[erp.winthor", "[erp.wintor"));
+    assert!(neither.contains("did you mean winthor?"), "{neither}");
+    let both = format!(
+        "{text}\n[erp]\ndepot = \"WOO\"\n[erp.dragonfish]\nurl = \"https://erp\"\nclient_id = \"A\"\ntoken = {{ env = \"T\" }}\norigin = \"WOO\"\n"
+    );
+    let both = refused(&both);
+    assert!(
+        both.contains("erp: has both sections, erp.dragonfish and erp.winthor"),
+        "{both}"
+    );
+}
+
+#[test]
 fn c1_missing_empty_and_unreadable_files_are_named() {
     let options = LoadOptions {
         file: Some("/nowhere/x.toml".into()),
@@ -226,6 +316,7 @@ fn c5_addresses_of_the_store_must_be_its_own_and_encrypted() {
         "http://[::1",
         "http://[::1]80",
         "http://localhost:80:80",
+        "http://localhost:+80",
         "http://127.0.0.1:x.example.com",
     ] {
         let text = changed(
@@ -431,6 +522,50 @@ fn show_names_the_layer_and_never_a_secret() {
     assert!(workers.ends_with("default"), "{workers}");
 }
 
+/// The example with stock by SQL and these keys in its section.
+fn by_sql(road: &str, keys: &str) -> String {
+    let sql = format!("[erp.dragonfish.sql]\nserver = \"erp.local,1433\"\n{keys}\n\n[[warehouse]]");
+    EXAMPLE
+        .replacen("#stock_source = \"api\"", road, 1)
+        .replacen("[[warehouse]]", &sql, 1)
+}
+
+#[test]
+fn stock_by_sql_is_checked_key_by_key() {
+    let both = "stock_source = \"both\"\non_disagreement = \"sql\"";
+    let loaded = load_text(&by_sql(both, ""), &[]).unwrap();
+    let sql = loaded.config.erp.dragonfish.unwrap().sql.unwrap();
+    assert_eq!(sql.left_out, ["ZOOLOGICMASTER", "ADNIMPLANT"]);
+    assert!(sql.changes && sql.changes_overlap.ms() == 600_000);
+    let own = "statements = { stock_many = \"own.sql\" }";
+    let loaded = load_text(&by_sql(both, own), &[]).unwrap();
+    let sql = loaded.config.erp.dragonfish.unwrap().sql.unwrap();
+    let path = sql.statements.values().next().unwrap();
+    assert_eq!(
+        path,
+        &loaded.folder.join("own.sql"),
+        "a path counts from the file's folder"
+    );
+    for (road, keys, told) in [
+        ("stock_source = \"neither\"", "", "unknown variant"),
+        (both, "changes_overlap = \"25h\"", "must be at most 24h"),
+        (
+            both,
+            "statements = { stock_some = \"x.sql\" }",
+            "unknown variant",
+        ),
+        (both, "movement_witness = \"often\"", "unknown variant"),
+        (
+            "stock_source = \"both\"\nstock_field = \"available\"",
+            "",
+            "must not give two figures",
+        ),
+    ] {
+        let reason = load_text(&by_sql(road, keys), &[]).unwrap_err();
+        assert!(reason.contains(told), "{road} {keys}: {reason}");
+    }
+}
+
 fn resolve(source: &SecretSource, folder: &Folder) -> Result<String, String> {
     let env = env(&[("NAME", "from the environment"), ("PATH", "/usr/bin:/bin")]);
     let context = SecretContext {
@@ -508,4 +643,61 @@ fn commands_that_fail_give_no_secret() {
             .unwrap_err()
             .contains("NOT_THERE")
     );
+}
+
+#[test]
+fn the_door_is_checked_key_by_key() {
+    let hook = |from: &str, to: &str| {
+        let full = full_example();
+        assert!(full.contains(from), "{from}");
+        refused(&full.replacen(from, to, 1))
+    };
+    for (from, to, says) in [
+        (
+            "listen = \"127.0.0.1:8790\"",
+            "listen = \"localhost\"",
+            "serve.listen: \"localhost\" is not an address with a port; hint: write it like 127.0.0.1:8790",
+        ),
+        (
+            "url = \"https://stock.example.com/webhook/vtex\"",
+            "url = \"http://stock.example.com/webhook/vtex\"",
+            "serve.hook.url: must begin with https://",
+        ),
+        (
+            "url = \"https://stock.example.com/webhook/vtex\"",
+            "url = \"https://stock.example.com/\"",
+            "serve.hook.url: must end with /webhook/vtex",
+        ),
+        (
+            "header = \"key\"",
+            "header = \"X Hook:\"",
+            "serve.hook.header: \"X Hook:\" is not the name of a header",
+        ),
+        (
+            "answer_timeout = \"3s\"",
+            "answer_timeout = \"6s\"",
+            "serve.answer_timeout: 6s is not between 1s and 4s",
+        ),
+        (
+            "connections = 512",
+            "connections = 1",
+            "serve.connections: 1 is not between 8 and 10000",
+        ),
+        (
+            "previous_token = { file",
+            "earlier_token = { file",
+            "did you mean previous_token?",
+        ),
+    ] {
+        let err = hook(from, to);
+        assert!(err.contains(says), "{says}: {err}");
+    }
+    let open = changed("#listen = \"127.0.0.1:8790\"", "listen = \"0.0.0.0:8790\"");
+    let warnings = load_text(&open, &[]).unwrap().warnings.join("\n");
+    assert!(
+        warnings.contains("open to other machines and unprotected"),
+        "{warnings}"
+    );
+    let over = load_text(EXAMPLE, &[("STOCKBRIDGE__SERVE__RUN_STAGES", "true")]).unwrap();
+    assert!(over.config.serve.run_stages);
 }

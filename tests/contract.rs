@@ -27,12 +27,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use stockbridge::adapters::http::calls::Env;
-use stockbridge::adapters::vtex::Vtex;
+use stockbridge::adapters::vtex::{HookTarget, Vtex};
 use stockbridge::config::sections::VtexConfig;
 use stockbridge::domain::ids::{OrderId, SkuId, SkuRef, WarehouseId};
 use stockbridge::domain::ports::{Checks, Clock, ListFilter, Permit, PortResult, Storefront};
 use stockbridge::domain::time::Moment;
 use stockbridge::sandbox::catalogue::WAREHOUSE;
+use stockbridge::sandbox::http::{Reply, Server};
 use stockbridge::sandbox::{APP_KEY, APP_TOKEN, Sandbox};
 
 use wire::{GateLog, Largest, StillClock};
@@ -189,6 +190,9 @@ fn call_everything(vtex: &Vtex<'_>, permit: &Permit<'_>, known: &Known, calls: &
     let day_before = now.plus_ms(-86_400_000);
     calls.check("install feed", vtex.install_feed());
     calls.check("feed configuration", vtex.feed_config());
+    calls.check("install hook", vtex.install_hook());
+    calls.check("hook configuration", vtex.hook_config());
+    calls.check("remove hook", vtex.remove_hook());
     let events = calls.check("read feed", vtex.read_feed());
     let handles: Vec<String> = events
         .flatten()
@@ -251,7 +255,17 @@ fn run_through<'a>(relay: &'a Relay, known: &Known, key: &str, token: &str) -> C
         send_by: clock.boot().plus_ms(3_600_000),
     };
     let (key, token) = (SecretString::from(key), SecretString::from(token));
-    let vtex = |call| Vtex::new(&config(relay.port, call), &key, &token, env).unwrap();
+    // The sandbox tries whether the address answers.
+    let listener = Server::start(Arc::new(|_| Reply::empty(200))).unwrap();
+    let hook = HookTarget {
+        url: format!("{}/webhook/vtex", listener.url()),
+        header: "key".into(),
+        token: SecretString::from("dummy"),
+    };
+    let vtex = |call| {
+        let vtex = Vtex::new(&config(relay.port, call), &key, &token, env).unwrap();
+        vtex.with_hook(Some(hook.clone()))
+    };
     let mut calls = Calls {
         relay,
         objections: Vec::new(),

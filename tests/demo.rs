@@ -5,8 +5,13 @@
     reason = "a test that meets an unexpected error should stop there"
 )]
 
-use std::path::PathBuf;
+#[path = "support/parts.rs"]
+mod parts;
+
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use parts::part;
 
 fn demo(args: &[&str]) -> Output {
     let tests = std::env::current_exe().unwrap();
@@ -32,6 +37,30 @@ fn the_day_ends_with_every_number_right() {
     assert!(output.status.success(), "{story}");
     assert!(story.contains("320 of 320 numbers are right"), "{story}");
     assert!(story.contains("status --config"), "{story}");
+}
+
+#[test]
+fn the_day_is_the_same_by_sql_and_by_the_service_while_the_server_is_away() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/py/bin/python3");
+    if !part("the TDS rig", python.exists() && cfg!(feature = "odbc")) {
+        return;
+    }
+    let output = demo(&["--stock-source", "sql-then-api"]);
+    let story = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{story}");
+    assert!(story.contains("320 of 320 numbers are right"), "{story}");
+    let road = "was last read by api bulk (the first road failed)";
+    assert!(story.contains(road), "{story}");
+}
+
+#[test]
+fn the_day_with_winthor_ends_with_every_number_right() {
+    let output = demo(&["--erp", "winthor"]);
+    let story = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{story}");
+    assert!(story.contains("260 of 260 numbers are right"), "{story}");
+    assert!(story.contains("Every number is right."), "{story}");
 }
 
 #[test]

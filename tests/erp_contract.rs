@@ -1,5 +1,6 @@
-//! What every road to Dragonfish's stock must answer alike: over HTTP against the sandbox, and over ODBC through
-//! Microsoft's driver and FreeTDS, against a server that speaks TDS on a real socket (`tests/support/sql_rig.py`).
+//! What every road to an ERP's stock must answer alike. Dragonfish: over HTTP against the sandbox, and over ODBC through
+//! Microsoft's driver and FreeTDS, against a server that speaks TDS on a real socket (`tests/support/sql_rig.py`). WinThor:
+//! over ODBC through psqlODBC and MariaDB's driver, against those databases (`tests/support/winthor_rig.rs`).
 
 #![cfg(feature = "odbc")]
 #![allow(
@@ -7,6 +8,8 @@
     reason = "a test that meets an unexpected error should stop there"
 )]
 
+#[path = "support/erp_suite.rs"]
+mod erp_suite;
 #[path = "support/erp_wire.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod erp_wire;
@@ -14,16 +17,21 @@ mod erp_wire;
 mod parts;
 #[path = "support/tds.rs"]
 mod tds;
+#[path = "support/winthor_rig.rs"]
+mod winthor_rig;
 
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use erp_suite::Expected;
 use erp_wire::Still;
 use parts::part;
 use stockbridge::domain::ids::ErpCode;
+use stockbridge::domain::packaging::Packaging;
 use stockbridge::domain::ports::{CheckOutcome, Checks, PortError, PortResult, StockSource};
-use stockbridge::domain::stock::{StockLevels, VariantLevels};
+
+use stockbridge::domain::stock::{PackedLevel, StockLevels, VariantLevels};
 use stockbridge::sandbox::Sandbox;
 use stockbridge::sandbox::catalogue::Variant;
 use tds::{NOBODY, Rig, base, code, config, drivers, known, on, on_in, root, site};
@@ -260,5 +268,126 @@ fn both_roads_agree_on_the_same_stock() {
         holds_the_contract(&levels);
         assert_eq!(levels.road, "api and sql");
         assert!(levels.doubts.is_empty(), "{:?}", levels.doubts);
+    }
+}
+
+/// The stock of the first test, as the suite asks for it.
+fn of_dragonfish(roads: [&'static str; 2]) -> Expected {
+    let levels = [
+        (
+            "A B-N01-42",
+            [
+                ("WOO", "-2"),
+                ("CENTRO", "3.5"),
+                ("LA PLATA", "123456789012.45"),
+            ],
+        ),
+        (
+            "ÑANDÚ-N01-42",
+            [("WOO", "0"), ("CENTRO", "0"), ("LA PLATA", "7")],
+        ),
+    ];
+    Expected {
+        references: vec![("a b-n01-42", "A B-N01-42"), ("A B-N01-42", "A B-N01-42")],
+        bad_references: vec!["A-B", "A--42"],
+        levels: levels
+            .into_iter()
+            .map(|(text, cells)| (code(text), known(&cells)))
+            .collect(),
+        absent: code("NOBODY-N01-1"),
+        roads,
+    }
+}
+
+/// A branch's stock, whether it is sold without limit, and packagings with their factors.
+type Level<'a> = (&'a str, &'a str, bool, &'a [(&'a str, &'a str)]);
+
+/// A part of the rig's small WinThor: packagings that share a stock, twenty digits, fractions, a shortage.
+fn of_winthor() -> Expected {
+    let packed = |cells: &[Level<'_>], product: &str| {
+        let level = |(branch, stock, unlimited, packs): &Level<'_>| {
+            let packaging = |(auxiliary, factor): &(&str, &str)| Packaging {
+                code: code(&format!("{auxiliary}-{product}")),
+                factor: factor.parse().unwrap(),
+            };
+            let level = PackedLevel {
+                product: code(product),
+                stock: stock.parse().unwrap(),
+                packagings: packs.iter().map(packaging).collect(),
+                unlimited: *unlimited,
+            };
+            (base(branch), level)
+        };
+        VariantLevels::Packed(cells.iter().map(level).collect())
+    };
+    let hundred = packed(
+        &[
+            (
+                "1",
+                "100",
+                false,
+                &[
+                    ("7890000000017", "1"),
+                    ("7890000000024", "6"),
+                    ("7890000000031", "12"),
+                ],
+            ),
+            (
+                "2",
+                "10.75",
+                false,
+                &[("7890000000017", "1"), ("7890000000048", "2.5")],
+            ),
+        ],
+        "100",
+    );
+    let twelve = packed(
+        &[("1", "100", true, &[("98765432109876543210", "12")])],
+        "200",
+    );
+    let short = packed(
+        &[("1", "-7", false, &[("300000", "1"), ("300006", "6")])],
+        "300",
+    );
+    Expected {
+        references: vec![
+            ("7890000000017-100", "7890000000017-100"),
+            (" 07890000000017-0100", "7890000000017-100"),
+            ("98765432109876543210-200", "98765432109876543210-200"),
+        ],
+        bad_references: vec!["100", "A-100", "1-2-3"],
+        levels: BTreeMap::from([
+            (code("7890000000017-100"), hundred.clone()),
+            (code("7890000000031-100"), hundred.clone()),
+            (code("7890000000048-100"), hundred),
+            (code("98765432109876543210-200"), twelve),
+            (code("300006-300"), short),
+        ]),
+        absent: code("12345-100"),
+        roads: ["sql", "sql bulk"],
+    }
+}
+
+#[test]
+fn one_suite_holds_for_every_erp_and_every_road() {
+    let sandbox = service();
+    let erp = config(&sandbox.dragonfish.url(), "unused", 1, "", "");
+    let expected = of_dragonfish(["api", "api bulk"]);
+    on(&erp, &BASES, |dragonfish| {
+        erp_suite::holds(dragonfish, &expected);
+    });
+    for driver in drivers() {
+        let rig = Rig::start();
+        let erp = config(NOBODY, &driver, rig.relay, SQL, "");
+        let expected = of_dragonfish(["sql", "sql bulk"]);
+        on(&erp, &BASES, |dragonfish| {
+            erp_suite::holds(dragonfish, &expected);
+        });
+    }
+    for server in winthor_rig::servers() {
+        let shop = winthor_rig::Shop::default();
+        winthor_rig::at(server, "", &shop, |sql| {
+            erp_suite::holds(sql, &of_winthor());
+        });
     }
 }

@@ -9,8 +9,7 @@ use stockbridge::sandbox::catalogue::base;
 use stockbridge::sandbox::faults::{Fault, When};
 use stockbridge::sandbox::oracle::{bookings, bookkeeping, numbers};
 
-use crate::broken::Break;
-use crate::shop::{Shop, counted, warehouse};
+use crate::shop::{Play, Shop, counted, warehouse};
 
 /// SKUs of the shop.
 const SKUS: usize = 320;
@@ -22,13 +21,19 @@ struct Day {
 }
 
 /// Plays the day and prints its story; true when every number is right at its end.
-pub fn play(seeded: Option<Break>, folder: &Path) -> io::Result<bool> {
+pub fn play(play: &Play) -> io::Result<bool> {
     let mut day = Day {
-        shop: Shop::open(seeded, folder, SKUS)?,
+        shop: Shop::open(play, SKUS)?,
         minute: 0,
         orders: Vec::new(),
     };
-    if let Some(fault) = seeded {
+    if day.shop.tables.is_some() {
+        println!(
+            "Stock is read from tables, through an ODBC driver: {}.\n",
+            play.road
+        );
+    }
+    if let Some(fault) = play.seeded {
         println!(
             "A fault is seeded: {}. This day must end badly.\n",
             fault.name()
@@ -142,6 +147,7 @@ impl Day {
         self.cron(1)?;
         self.shop.sandbox.dragonfish.with(|erp| erp.offline.clear());
         self.cron(1)?;
+        self.tables_down()?;
         self.say("A person starts handling of an order by hand, before the program has seen it.");
         let by_hand = self.sell(&[(16, 1)], "handled by a person");
         let now = self.shop.sandbox.clock.now();
@@ -152,6 +158,22 @@ impl Day {
             .vtex
             .with(|store| store.start_handling(&by_hand, now));
         self.cron(2)
+    }
+
+    /// The SQL Server cannot be reached for a minute; what that means is for the road to say.
+    fn tables_down(&mut self) -> io::Result<()> {
+        if self.shop.tables.is_none() {
+            return Ok(());
+        }
+        self.say("The SQL Server cannot be reached for a minute.");
+        self.shop.tables_reachable(false)?;
+        let (_, variant) = self.shop.goods(15);
+        let label = variant.reference();
+        self.cron(1)?;
+        let road = self.shop.road_of(&label)?;
+        println!("         {label} was last read by {road}");
+        self.shop.tables_reachable(true)?;
+        self.cron(1)
     }
 
     fn evening(&mut self) -> io::Result<()> {

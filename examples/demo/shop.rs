@@ -1,5 +1,6 @@
 //! The shop of the demo: the sandbox, a folder with configuration and secrets, and the program as a process.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -13,9 +14,22 @@ use stockbridge::sandbox::{APP_KEY, APP_TOKEN, JWT, Sandbox};
 
 use crate::AS_PROGRAM;
 use crate::broken::Break;
+use crate::tables::{PASSWORD, Tables};
 
 /// The stages in the order in which cron starts them.
 const STAGES: [&str; 6] = ["poll", "reserve", "move", "push-stock", "notify", "gc"];
+
+/// How the day is to be played.
+pub struct Play {
+    /// A shop with WinThor, not Dragonfish.
+    pub winthor: bool,
+    /// A fault in the program's own behaviour.
+    pub seeded: Option<Break>,
+    /// Where everything lies.
+    pub folder: PathBuf,
+    /// By which road stock is read.
+    pub road: String,
+}
 
 /// The program in a folder of its own.
 pub struct Program {
@@ -30,6 +44,8 @@ pub struct Shop {
     pub sandbox: Sandbox,
     /// The program.
     pub program: Program,
+    /// The tables behind the ERP's service, where they are read.
+    pub tables: Option<RefCell<Tables>>,
 }
 
 impl Program {
@@ -93,24 +109,58 @@ impl Program {
 
 impl Shop {
     /// Opens the shop in an empty folder.
-    pub fn open(seeded: Option<Break>, folder: &Path, skus: usize) -> io::Result<Self> {
+    pub fn open(play: &Play, skus: usize) -> io::Result<Self> {
+        // Before anything is removed: what is missing is told with the last day still there.
+        let tables = match play.road.as_str() {
+            "api" => None,
+            _ => Some(Tables::start()?),
+        };
         let sandbox = Sandbox::start(skus)?;
-        let text = configuration(&sandbox, seeded);
+        let text = configuration(&sandbox, play, tables.as_ref());
         let files = [
             ("vtex-key", APP_KEY),
             ("vtex-token", APP_TOKEN),
             ("erp-token", JWT),
+            ("sql-password", PASSWORD),
             ("stockbridge.toml", text.as_str()),
         ];
-        let program = Program::open(seeded, folder, &files)?;
-        Ok(Self { sandbox, program })
+        let program = Program::open(play.seeded, &play.folder, &files)?;
+        Ok(Self {
+            sandbox,
+            program,
+            tables: tables.map(RefCell::new),
+        })
     }
 
     /// One minute of cron.
     pub fn minute(&self) -> io::Result<BTreeMap<&'static str, String>> {
+        if let Some(tables) = &self.tables {
+            tables
+                .borrow_mut()
+                .mirror(&self.sandbox, &self.program.folder)?;
+        }
         let told = self.program.minute()?;
         self.sandbox.clock.advance(61_000);
         Ok(told)
+    }
+
+    /// Lets the tables be reached, or not.
+    pub fn tables_reachable(&self, yes: bool) -> io::Result<()> {
+        match &self.tables {
+            Some(tables) => tables.borrow_mut().reachable(yes),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the road by which a SKU was read for its present number.
+    pub fn road_of(&self, reference: &str) -> io::Result<String> {
+        let output = self.program.run(&["explain", reference, "--json"])?;
+        let document: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let text = document.to_string();
+        let road = text.split("\"road\":\"").nth(1);
+        let road = road.and_then(|rest| rest.split('"').next());
+        Ok(road.unwrap_or("nobody").to_owned())
     }
 
     /// Returns the SKU and variant at a place of the catalogue.
@@ -160,8 +210,9 @@ pub fn counted() -> BTreeSet<BaseCode> {
         .collect()
 }
 
-fn configuration(sandbox: &Sandbox, seeded: Option<Break>) -> String {
-    let (bases, blocked) = Break::bases(seeded);
+fn configuration(sandbox: &Sandbox, play: &Play, tables: Option<&Tables>) -> String {
+    let (bases, blocked) = Break::bases(play.seeded);
+    let (road, tables) = (&play.road, tables.map(Tables::section).unwrap_or_default());
     format!(
         r#"# Written by the demo. Waiting times this short are accepted only where every host is this machine.
 [store]
@@ -193,8 +244,10 @@ token = {{ file = "erp-token" }}
 origin = "WOO"
 motive = "API"
 note = "VENTA_VTEX"
-stock_timeout = "2s"
+stock_timeout = "{stock_timeout}"
 read_timeout = "2s"
+stock_source = "{road}"
+{tables}
 
 [[warehouse]]
 id = "1_1"
@@ -203,6 +256,7 @@ bases = [{bases}]
 {TIMES}"#,
         vtex = sandbox.vtex.url(),
         erp = sandbox.dragonfish.url(),
+        stock_timeout = if play.road == "api" { "2s" } else { "20s" },
     )
 }
 

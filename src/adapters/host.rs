@@ -198,10 +198,21 @@ impl Locks for FileLocks {
     }
 }
 
-/// A locked file; closing it frees the lock.
-struct HeldFile(#[expect(dead_code, reason = "held for its drop")] File);
+/// A locked file.
+///
+/// The lock (`flock`) belongs to the open file and not to our handle: between fork and exec a child has a copy of that
+/// handle, whatever `O_CLOEXEC` says, and closing ours alone would leave the lock to the child for that instant. So it is
+/// taken off explicitly, which frees it for all copies. When we die instead, the kernel frees it at the child's exec.
+struct HeldFile(File);
 
 impl Held for HeldFile {}
+
+impl Drop for HeldFile {
+    fn drop(&mut self) {
+        // Closing follows and frees it too, at the latest when the last copy is closed.
+        let _ = self.0.unlock();
+    }
+}
 
 fn same_file(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
@@ -407,6 +418,28 @@ mod tests {
         assert!(locks.hold("move", Duration::ZERO).unwrap().is_some());
         let file = dir.path().join("state.sqlite.move.lock");
         assert_eq!(fs::metadata(file).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_dropped_lock_is_free_at_once_whatever_children_are_being_started() {
+        let (_dir, locks) = locks();
+        let stop = AtomicBool::new(false);
+        let refused = thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        let child = std::process::Command::new("/bin/true").spawn();
+                        child.and_then(|mut child| child.wait()).unwrap();
+                    }
+                });
+            }
+            let tries = 0..20_000;
+            let refused = tries.filter(|_| locks.hold("move", Duration::ZERO).unwrap().is_none());
+            let refused = refused.count();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            refused
+        });
+        assert_eq!(refused, 0);
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl<'a> Channels<'a> {
     pub fn open(loaded: &Loaded, machine: &'a Machine) -> Result<Self, Failure> {
         let config = &loaded.config;
         let mut channels: BTreeMap<String, Box<dyn Channel + 'a>> = BTreeMap::new();
-        let mail = open_mail(loaded, "notify.mail.password", &config.notify.mail)?;
+        let mail = open_mail(loaded, MAIL, "notify.mail.password", &config.notify.mail)?;
         channels.insert(MAIL.to_owned(), Box::new(mail));
         for channel in &config.channel {
             channels.insert(channel.name.clone(), open(loaded, machine, channel)?);
@@ -98,9 +98,12 @@ fn without_secrets(err: PortError) -> PortError {
 ///
 /// A sentence that names the first template that cannot be used.
 pub fn check_templates(config: &Config) -> Result<(), String> {
-    crate::adapters::mail::check_templates(&config.notify).map_err(|err| err.to_string())?;
+    let others = config.channel.iter().map(|channel| channel.name.as_str());
+    let names: Vec<_> = std::iter::once(MAIL).chain(others).collect();
+    crate::adapters::mail::check_templates(&config.notify, &names)
+        .map_err(|err| err.to_string())?;
     for channel in &config.channel {
-        let texts = texts(config)?;
+        let texts = texts(config, &channel.name)?;
         if let Some(whatsapp) = &channel.whatsapp {
             Whatsapp::check_templates(&channel.name, whatsapp, &texts)?;
         }
@@ -149,15 +152,21 @@ pub fn test(loaded: &Loaded, kind: NoticeKind, channel: &str) -> Result<String, 
     }
 }
 
-fn texts(config: &Config) -> Result<Templates, String> {
-    Templates::load(&config.notify, &config.vtex.account).map_err(|err| err.to_string())
+fn texts(config: &Config, channel: &str) -> Result<Templates, String> {
+    Templates::of_channel(channel, &config.notify, &config.vtex.account)
+        .map_err(|err| err.to_string())
 }
 
 fn wrong(err: impl ToString) -> Failure {
     Failure::new(Exit::Config, err.to_string())
 }
 
-fn open_mail(loaded: &Loaded, key: &str, mail: &MailConfig) -> Result<Mail, Failure> {
+fn open_mail(
+    loaded: &Loaded,
+    channel: &str,
+    key: &str,
+    mail: &MailConfig,
+) -> Result<Mail, Failure> {
     let config = &loaded.config;
     let password = match &mail.password {
         Some(source) => Some(secret(loaded, key, source)?),
@@ -167,7 +176,7 @@ fn open_mail(loaded: &Loaded, key: &str, mail: &MailConfig) -> Result<Mail, Fail
         mail: mail.clone(),
         ..config.notify.clone()
     };
-    Mail::new(&notify, password, &config.vtex.account).map_err(wrong)
+    Mail::of_channel(channel, &notify, password, &config.vtex.account).map_err(wrong)
 }
 
 fn open<'a>(
@@ -176,10 +185,10 @@ fn open<'a>(
     channel: &ChannelConfig,
 ) -> Result<Box<dyn Channel + 'a>, Failure> {
     let name = &channel.name;
-    let texts = texts(&loaded.config).map_err(wrong)?;
+    let texts = texts(&loaded.config, name).map_err(wrong)?;
     if let Some(mail) = &channel.mail {
         let key = format!("channel {name}: mail.password");
-        return Ok(Box::new(open_mail(loaded, &key, mail)?));
+        return Ok(Box::new(open_mail(loaded, name, &key, mail)?));
     }
     if let Some(whatsapp) = &channel.whatsapp {
         let key = format!("channel {name}: whatsapp.token");

@@ -1,15 +1,19 @@
 //! Which ERP a shop has, and how it is reached.
 
+use std::sync::Arc;
+
 use crate::adapters::dragonfish::{self, Dragonfish};
 use crate::adapters::http::calls::Env;
-use crate::adapters::winthor::{self, Winthor};
+use crate::adapters::winthor::sql::{Filters, SqlSetup, WinthorSql};
+use crate::adapters::winthor::{self, Winthor, sql_text};
 use crate::app::world::{Memory, secret};
 use crate::app::{Failure, settings};
 use crate::config::load::Loaded;
 use crate::config::secret::SecretSource;
 use crate::config::sections::{Config, DragonfishConfig};
-use crate::config::statements;
-use crate::config::winthor::WinthorConfig;
+use crate::config::winthor::{WinthorConfig, WinthorRoad};
+use crate::config::{statements, winthor_sql};
+use crate::domain::available::AvailableStock;
 use crate::domain::ports::{Check, Checks, MovementSink, OrderBook, StockSource};
 use crate::exit::Exit;
 
@@ -18,7 +22,37 @@ pub enum Erp<'a> {
     /// Zoo Logic's.
     Dragonfish(Box<Dragonfish<'a>>),
     /// TOTVS'.
-    Winthor(Box<Winthor<'a>>),
+    Winthor(Box<WinthorRoads<'a>>),
+}
+
+/// The roads to WinThor: one for stock and one for orders, often the same.
+pub struct WinthorRoads<'a> {
+    stock: Road<'a>,
+    orders: Road<'a>,
+}
+
+/// A road to WinThor.
+#[derive(Clone)]
+enum Road<'a> {
+    Api(Arc<Winthor<'a>>),
+    Sql(Arc<WinthorSql<'a>>),
+}
+
+impl WinthorRoads<'_> {
+    fn checks(&self) -> Vec<Check> {
+        let of = |road: &Road<'_>| match road {
+            Road::Api(api) => api.checks(),
+            Road::Sql(sql) => sql.checks(),
+        };
+        let mut checks = of(&self.stock);
+        if matches!(
+            (&self.stock, &self.orders),
+            (Road::Api(_), Road::Sql(_)) | (Road::Sql(_), Road::Api(_))
+        ) {
+            checks.extend(of(&self.orders));
+        }
+        checks
+    }
 }
 
 impl<'a> Erp<'a> {
@@ -36,7 +70,10 @@ impl<'a> Erp<'a> {
     pub fn stock(&self) -> &dyn StockSource {
         match self {
             Self::Dragonfish(erp) => erp.as_ref(),
-            Self::Winthor(erp) => erp.as_ref(),
+            Self::Winthor(erp) => match &erp.stock {
+                Road::Api(api) => api.as_ref(),
+                Road::Sql(sql) => sql.as_ref(),
+            },
         }
     }
 
@@ -44,7 +81,7 @@ impl<'a> Erp<'a> {
     pub fn movements(&self) -> &dyn MovementSink {
         match self {
             Self::Dragonfish(erp) => erp.as_ref(),
-            Self::Winthor(erp) => erp.as_ref(),
+            Self::Winthor(_) => &winthor::NothingBooked,
         }
     }
 
@@ -52,7 +89,10 @@ impl<'a> Erp<'a> {
     pub fn order_book(&self) -> Option<&dyn OrderBook> {
         match self {
             Self::Dragonfish(_) => None,
-            Self::Winthor(erp) => Some(erp.as_ref()),
+            Self::Winthor(erp) => match &erp.orders {
+                Road::Api(api) => Some(api.as_ref()),
+                Road::Sql(sql) => Some(sql.as_ref()),
+            },
         }
     }
 
@@ -61,6 +101,17 @@ impl<'a> Erp<'a> {
         match self {
             Self::Dragonfish(erp) => Some(erp),
             Self::Winthor(_) => None,
+        }
+    }
+
+    /// Returns it as a source of pages of available stock, where its database is read.
+    pub fn available(&self) -> Option<&dyn AvailableStock> {
+        match self {
+            Self::Dragonfish(_) => None,
+            Self::Winthor(erp) => match &erp.stock {
+                Road::Api(_) => None,
+                Road::Sql(sql) => Some(sql.as_ref()),
+            },
         }
     }
 
@@ -108,14 +159,53 @@ fn winthor<'a>(
     config: &'a WinthorConfig,
     env: Env<'a>,
 ) -> Result<Erp<'a>, Failure> {
-    let setup = winthor::Setup {
-        config,
-        branches: settings::counted_bases(&settings::settings(&loaded.config)),
-        password: secret(loaded, "erp.winthor.password", &config.password)?,
-        env,
+    let stock = road(loaded, config, config.stock_source, env)?;
+    let orders = match config.orders_road() {
+        same if same == config.stock_source => stock.clone(),
+        other => road(loaded, config, other, env)?,
     };
-    let erp = Winthor::new(setup).map_err(|err| Failure::new(Exit::Config, err))?;
-    Ok(Erp::Winthor(Box::new(erp)))
+    Ok(Erp::Winthor(Box::new(WinthorRoads { stock, orders })))
+}
+
+fn road<'a>(
+    loaded: &'a Loaded,
+    config: &'a WinthorConfig,
+    road: WinthorRoad,
+    env: Env<'a>,
+) -> Result<Road<'a>, Failure> {
+    let wrong = |err: String| Failure::new(Exit::Config, err);
+    let branches = settings::counted_bases(&settings::settings(&loaded.config));
+    match (road, &config.sql, &config.password) {
+        (WinthorRoad::Api, _, Some(password)) => {
+            let setup = winthor::Setup {
+                config,
+                branches,
+                password: secret(loaded, "erp.winthor.password", password)?,
+                env,
+            };
+            let api = Winthor::new(setup).map_err(wrong)?;
+            Ok(Road::Api(Arc::new(api)))
+        }
+        (WinthorRoad::Sql, Some(sql), _) => {
+            let password = sql.password.as_ref();
+            let password =
+                password.map(|source| secret(loaded, "erp.winthor.sql.password", source));
+            let setup = SqlSetup {
+                config: sql,
+                branches,
+                sku_code: config.sku_code,
+                packaging_sales: config.packaging_sales,
+                filters: Filters::of(config),
+                password: password.transpose()?,
+                statements: winthor_sql::read(&sql.statements).map_err(wrong)?,
+                env,
+            };
+            let sql = WinthorSql::new(setup).map_err(wrong)?;
+            Ok(Road::Sql(Arc::new(sql)))
+        }
+        (WinthorRoad::Api, _, None) => Err(wrong("erp.winthor.password is missing".into())),
+        (WinthorRoad::Sql, None, _) => Err(wrong("erp.winthor.sql is missing".into())),
+    }
 }
 
 /// Lists the ERP's secrets with the keys they stand under.
@@ -127,17 +217,30 @@ pub fn secrets(config: &Config) -> Vec<(String, &SecretSource)> {
         named.extend(password.map(|source| ("erp.dragonfish.sql.password".to_owned(), source)));
     }
     if let Some(erp) = &config.erp.winthor {
-        named.push(("erp.winthor.password".to_owned(), &erp.password));
+        let password = erp.password.as_ref();
+        named.extend(password.map(|source| ("erp.winthor.password".to_owned(), source)));
+        let password = erp.sql.as_ref().and_then(|sql| sql.password.as_ref());
+        named.extend(password.map(|source| ("erp.winthor.sql.password".to_owned(), source)));
     }
     named
 }
 
 /// Reads every statement that replaces one of ours, for `config check`.
 pub fn check_statements(config: &Config) -> Result<(), String> {
-    let sql = config
+    let dragonfish = config
         .erp
         .dragonfish
         .as_ref()
         .and_then(|erp| erp.sql.as_ref());
-    sql.map_or(Ok(()), |sql| statements::read(&sql.statements).map(|_| ()))
+    if let Some(sql) = dragonfish {
+        statements::read(&sql.statements)?;
+    }
+    let winthor = config.erp.winthor.as_ref().and_then(|erp| erp.sql.as_ref());
+    if let Some(sql) = winthor {
+        for (name, text) in winthor_sql::read(&sql.statements)? {
+            sql_text::Statement::parse(name, &text)
+                .map_err(|why| format!("erp.winthor.sql.statements.{name}: {why}"))?;
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! From the configuration's words to the stages' own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::channels::{ChannelConfig, OnUnknown, RouteConfig};
 use crate::config::sections::{Config, Incomplete, PollMode, Search, StartHandling, VirtualDepot};
@@ -13,6 +13,7 @@ use crate::stages::settings::{
 };
 use crate::store::Identity;
 use crate::store::gate::GateSettings;
+use crate::store::outbox::MAIL;
 
 /// Returns what the stages are told.
 pub fn settings(config: &Config) -> Settings {
@@ -49,7 +50,7 @@ pub fn settings(config: &Config) -> Settings {
         notices: Notices {
             digest_every: config.notify.digest_every.ms(),
             max_resends: i64::from(config.notify.max_resends),
-            channels: config.channel.iter().map(|c| rule(config, c)).collect(),
+            channels: rules(config),
             routes: config.route.iter().map(route).collect(),
         },
         gc: Gc {
@@ -61,23 +62,37 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
-fn rule(config: &Config, channel: &ChannelConfig) -> (String, ChannelRule) {
+/// Returns how each channel behaves, `[notify.mail]` first.
+fn rules(config: &Config) -> BTreeMap<String, ChannelRule> {
+    let mail = &config.notify.mail;
+    let first = ChannelRule {
+        quarantine: false,
+        quiet: quiet(config, mail.quiet_hours.as_deref()),
+        batch: mail.batch.unwrap_or(true),
+    };
+    let others = config.channel.iter().map(|channel| {
+        let rule = ChannelRule {
+            quarantine: channel.on_unknown() == OnUnknown::Quarantine,
+            quiet: quiet(config, channel.quiet_hours.as_deref()),
+            batch: channel.batch(),
+        };
+        (channel.name.clone(), rule)
+    });
+    std::iter::once((MAIL.to_owned(), first))
+        .chain(others)
+        .collect()
+}
+
+fn quiet(config: &Config, hours: Option<&str>) -> Option<QuietHours> {
     let minutes = |text: &str| clock(text).map(i64::from);
     let offset = &config.notify.utc_offset;
-    let quiet = channel.quiet_hours.as_deref().and_then(|hours| {
-        let (from, to) = hours.split_once('-')?;
-        let east = minutes(offset.trim_start_matches(['+', '-']))?;
-        Some(QuietHours {
-            from: minutes(from)?,
-            to: minutes(to)?,
-            offset: if offset.starts_with('-') { -east } else { east },
-        })
-    });
-    let rule = ChannelRule {
-        quarantine: channel.on_unknown() == OnUnknown::Quarantine,
-        quiet,
-    };
-    (channel.name.clone(), rule)
+    let (from, to) = hours?.split_once('-')?;
+    let east = minutes(offset.trim_start_matches(['+', '-']))?;
+    Some(QuietHours {
+        from: minutes(from)?,
+        to: minutes(to)?,
+        offset: if offset.starts_with('-') { -east } else { east },
+    })
 }
 
 fn route(route: &RouteConfig) -> Route {
@@ -181,7 +196,7 @@ pub fn identity(config: &Config) -> Identity {
     Identity {
         account: config.vtex.account.clone(),
         erp: match &config.erp.winthor {
-            Some(winthor) => format!("winthor {}", winthor.url),
+            Some(winthor) => format!("winthor {}", winthor.name()),
             None => format!("dragonfish {}", config.erp.depot),
         },
     }

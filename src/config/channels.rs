@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::secret::SecretSource;
 use crate::config::sections::{MailConfig, MailTransport};
 use crate::config::span::Span;
+use crate::config::validate::{address, is_loopback};
 use crate::domain::ids::BaseCode;
 use crate::domain::notice::NoticeKind;
 
@@ -23,6 +24,9 @@ pub struct ChannelConfig {
     /// Local hours in which nothing is sent, as `22:00-07:00`.
     #[serde(default)]
     pub quiet_hours: Option<String>,
+    /// Whether the remito notices of a run go out as one list per base; default true for mail, false otherwise.
+    #[serde(default)]
+    pub batch: Option<bool>,
     /// What happens to a notice whose fate is unknown; default `quarantine` for WhatsApp, `resend` otherwise.
     #[serde(default)]
     pub on_unknown: Option<OnUnknown>,
@@ -49,6 +53,11 @@ impl ChannelConfig {
             OnUnknown::Resend
         };
         self.on_unknown.unwrap_or(default)
+    }
+
+    /// Tells whether the remito notices of a run go out as one list.
+    pub fn batch(&self) -> bool {
+        self.batch.unwrap_or(self.mail.is_some())
     }
 
     /// Returns the longest that one notice may take.
@@ -217,13 +226,7 @@ pub struct RouteConfig {
 
 /// Tells whether no channel leads away from this machine.
 pub fn all_loopback(channels: &[ChannelConfig]) -> bool {
-    let local = |url: &str| {
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        ["127.0.0.1", "localhost"].iter().any(|host| {
-            let after = rest.strip_prefix(host);
-            after.is_some_and(|after| after.is_empty() || after.starts_with([':', '/']))
-        })
-    };
+    let local = |url: &str| address(url).is_ok_and(|a| is_loopback(a.host));
     channels.iter().all(|channel| {
         let webhook = channel.webhook.as_ref();
         let whatsapp = channel.whatsapp.as_ref();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config::sections::{Config, WarehouseConfig};
-use crate::config::{EXAMPLE, secret, validate};
+use crate::config::{EXAMPLE, WINTHOR_EXAMPLE, secret, validate};
 
 /// The largest configuration file, and the largest file of variables.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -310,6 +310,10 @@ fn apply_variables(
 
 /// Returns the example with every key switched on.
 pub fn full_example() -> String {
+    switched_on(EXAMPLE)
+}
+
+fn switched_on(example: &str) -> String {
     let name = |c: char| c.is_ascii_lowercase() || c == '_';
     let switched = |line: &str| {
         let rest = line.strip_prefix('#')?;
@@ -319,7 +323,7 @@ pub fn full_example() -> String {
         let (key, _) = rest.split_once(" = ")?;
         (!key.is_empty() && key.chars().all(name)).then(|| rest.to_owned())
     };
-    let lines = EXAMPLE
+    let lines = example
         .lines()
         .map(|line| switched(line).unwrap_or_else(|| line.to_owned()));
     lines.fold(String::new(), |all, line| all + &line + "\n")
@@ -327,11 +331,16 @@ pub fn full_example() -> String {
 
 /// Reads a variable as the kind of value the example has under this key; text where it has none.
 fn scalar(keys: &[&str], text: &str) -> Value {
-    let example = full_example().parse::<Table>().map(Value::Table).ok();
-    let known = keys
-        .iter()
-        .try_fold(example.as_ref(), |at, key| Some(at?.get(key)))
-        .flatten();
+    let examples = [EXAMPLE, WINTHOR_EXAMPLE].map(|text| {
+        let table = switched_on(text).parse::<Table>();
+        table.map(Value::Table).ok()
+    });
+    let find = |example: &Option<Value>| {
+        let mut keys = keys.iter();
+        keys.try_fold(example.clone()?, |at, key| at.get(key).cloned())
+    };
+    let known = examples.iter().find_map(find);
+    let known = known.as_ref();
     let parsed = match known {
         Some(Value::Integer(_)) => text.parse().ok().map(Value::Integer),
         Some(Value::Boolean(_)) => text.parse().ok().map(Value::Boolean),
@@ -512,6 +521,7 @@ fn key_line(text: &str, key: &str, block: Option<u32>) -> Option<usize> {
 fn anchor(config: &mut Config, folder: &Path) {
     let anchored = |path: &mut PathBuf| *path = folder.join(&*path);
     anchored(&mut config.store.path);
+    anchored(&mut config.store.shared_locks);
     let mail = &mut config.notify.mail;
     let optional = [
         &mut config.notify.templates,
@@ -524,6 +534,12 @@ fn anchor(config: &mut Config, folder: &Path) {
         anchored(&mut tls.certificate);
         anchored(&mut tls.key);
     }
+    let winthor = config.erp.winthor.as_mut();
+    winthor
+        .and_then(|erp| erp.sql.as_mut())
+        .into_iter()
+        .flat_map(|sql| sql.statements.values_mut())
+        .for_each(anchored);
     let dragonfish = config.erp.dragonfish.as_mut();
     dragonfish
         .and_then(|erp| erp.sql.as_mut())

@@ -18,6 +18,8 @@ pub mod serve;
 
 pub mod secret;
 
+pub mod child;
+
 pub mod load;
 
 pub mod validate;
@@ -26,7 +28,12 @@ mod channels_check;
 
 mod dragonfish;
 
+pub mod winthor_sql;
+
 pub mod show;
 
 /// The annotated example, as `config init` writes it.
 pub const EXAMPLE: &str = include_str!("../../examples/stockbridge.toml");
+
+/// The annotated example of a shop with WinThor.
+pub const WINTHOR_EXAMPLE: &str = include_str!("../../examples/stockbridge-winthor.toml");

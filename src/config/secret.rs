@@ -14,6 +14,8 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 
+use crate::config::child;
+
 /// The largest secret.
 const MOST_BYTES: u64 = 64 * 1024;
 /// How long a command may take to print one and end.
@@ -175,14 +177,11 @@ fn run(
         }
     }
     let until = Instant::now() + patience;
-    let mut child = command
-        .spawn()
+    let mut child = child::start(&mut command)
         .map_err(|err| format!("the command {program} cannot be started: {err}"))?;
     let ended = output(&mut child, until);
     if !matches!(ended, Ok(Some(_))) {
-        // It may have ended in this instant.
-        let _ = child.kill();
-        let _ = child.wait();
+        child::kill(&mut child);
     }
     let (bytes, status) = ended
         .map_err(|err| format!("the command {program}: {err}"))?
@@ -252,6 +251,25 @@ mod tests {
             assert!(!err.contains("HUSH"), "{err}");
         }
         assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn what_a_command_started_ends_with_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        // The grandchild holds the output open: without it the command would have ended in time.
+        let line = format!("sleep 60 & echo $! >{}; printf HUSH", file.display());
+        let err = shell(&line, Duration::from_millis(500)).unwrap_err();
+        assert!(err.contains("took longer"), "{err}");
+        let pid = std::fs::read_to_string(&file).unwrap();
+        let stat = PathBuf::from(format!("/proc/{}/stat", pid.trim()));
+        let until = Instant::now() + Duration::from_secs(5);
+        // A killed process may stay as a zombie where nobody collects orphans.
+        let runs = || std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));
+        while runs() {
+            assert!(Instant::now() < until, "the grandchild still runs");
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
     }
 
     #[test]

@@ -71,9 +71,10 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     // What stands behind the host is a port: anything else would make it another host than the one judged here.
-    let is_port = port
-        .strip_prefix(':')
-        .is_some_and(|n| n.parse::<u16>().is_ok());
+    // Digits are asked for, since numbers may be read with a sign.
+    let is_port = port.strip_prefix(':').is_some_and(|n| {
+        n.bytes().all(|b| b.is_ascii_digit()) && n.parse::<u16>().is_ok_and(|n| n > 0)
+    });
     if host.is_empty() {
         Err("names no host")
     } else if !port.is_empty() && !is_port {
@@ -261,7 +262,13 @@ impl Check {
         if warehouse.safety_stock.is_negative() {
             self.fail("warehouse.safety_stock", format!("of {id} is negative"), "");
         }
-        let booked_in = warehouse.movement_base.as_ref().unwrap_or(&erp.depot);
+        // Without a depot, sales are booked where the goods lie.
+        let own = warehouse.bases.first().filter(|_| erp.winthor.is_some());
+        let booked_in = warehouse
+            .movement_base
+            .as_ref()
+            .or(own)
+            .unwrap_or(&erp.depot);
         let depot_counts = erp.virtual_depot == VirtualDepot::Included && *booked_in == erp.depot;
         let extra = (depot_counts && !warehouse.bases.contains(&erp.depot)).then_some(&erp.depot);
         for base in warehouse.bases.iter().chain(extra) {
@@ -306,6 +313,17 @@ impl Check {
         let mail = &config.notify.mail;
         if mail.auth == MailAuth::Xoauth2 && mail.user.is_none() {
             self.fail("notify.mail.auth", "xoauth2 needs user and password", "");
+        }
+        if mail
+            .quiet_hours
+            .as_deref()
+            .is_some_and(|hours| !quiet_hours(hours))
+        {
+            self.fail(
+                "notify.mail.quiet_hours",
+                "is not written like that",
+                "write it as 22:00-07:00",
+            );
         }
         if mail.to.is_empty() || mail.to.len() > 50 {
             self.fail("notify.mail.to", "must name 1 to 50 recipients", "");
@@ -626,6 +644,48 @@ pub fn clock(text: &str) -> Option<u32> {
     let (hours, minutes) = text
         .split_once(':')
         .filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+    // A sign is no digit.
+    if !text.bytes().all(|b| b.is_ascii_digit() || b == b':') {
+        return None;
+    }
     let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
     (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c5_behind_a_host_stands_a_port_in_digits_or_nothing() {
+        for good in [
+            "http://localhost",
+            "http://localhost:80/in",
+            "https://[::1]:8443",
+            "http://127.0.0.1:65535",
+        ] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://localhost:+80",
+            "http://localhost:-1",
+            "http://localhost:",
+            "http://localhost:0",
+            "http://localhost:65536",
+            "http://localhost:80:80",
+            "http://localhost:8o",
+            "http://[::1]+80",
+            "http://",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_hour_holds_no_sign() {
+        assert_eq!(clock("07:30"), Some(450));
+        for bad in ["+7:30", "07:+3", "24:00", "7:30", "07:60"] {
+            assert_eq!(clock(bad), None, "{bad}");
+        }
+    }
 }

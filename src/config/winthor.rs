@@ -6,20 +6,33 @@ use crate::config::secret::SecretSource;
 use crate::config::sections::Config;
 use crate::config::span::Span;
 use crate::config::validate::{Bounds, Check, address, is_loopback};
+use crate::config::winthor_sql::WinthorSqlConfig;
 
 /// WinThor's services (WTA) over HTTP.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WinthorConfig {
-    /// Base address; there is no usual port.
+    /// By which road stock is read.
+    #[serde(default)]
+    pub stock_source: WinthorRoad,
+    /// By which road orders are looked up; the same when left out.
+    #[serde(default)]
+    pub orders_source: Option<WinthorRoad>,
+    /// Base address of the services; there is no usual port.
+    #[serde(default)]
     pub url: String,
     /// The host for which plain HTTP is accepted; must equal the address's host.
     #[serde(default)]
     pub allow_plain_http_for: Option<String>,
     /// The user of the services.
+    #[serde(default)]
     pub user: String,
     /// Its password.
-    pub password: SecretSource,
+    #[serde(default)]
+    pub password: Option<SecretSource>,
+    /// The database.
+    #[serde(default)]
+    pub sql: Option<WinthorSqlConfig>,
     /// The path of the log-in.
     #[serde(default = "log_in_path")]
     pub login_path: String,
@@ -90,6 +103,37 @@ pub struct WinthorConfig {
     /// Time for a whole call.
     #[serde(default = "read_timeout")]
     pub read_timeout: Span,
+}
+
+/// A road to WinThor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WinthorRoad {
+    /// Its services.
+    #[default]
+    Api,
+    /// Its database.
+    Sql,
+}
+
+impl WinthorConfig {
+    /// Returns the road by which orders are looked up.
+    pub fn orders_road(&self) -> WinthorRoad {
+        self.orders_source.unwrap_or(self.stock_source)
+    }
+
+    /// Tells whether a road is taken.
+    pub fn takes(&self, road: WinthorRoad) -> bool {
+        self.stock_source == road || self.orders_road() == road
+    }
+
+    /// Returns what tells this installation from others.
+    pub fn name(&self) -> &str {
+        match &self.sql {
+            Some(sql) if self.url.is_empty() => &sql.dbq,
+            Some(_) | None => &self.url,
+        }
+    }
 }
 
 /// What a shop writes as the reference of a SKU.
@@ -200,7 +244,7 @@ impl Default for OrdersConfig {
             items: "/items".into(),
             product: "/productId".into(),
             quantity: "/quantity".into(),
-            reserved_positions: ["L", "M", "F", "B"].map(String::from).into(),
+            reserved_positions: ["L", "M", "F"].map(String::from).into(),
             canceled_positions: vec!["C".into()],
         }
     }
@@ -244,11 +288,11 @@ fn read_timeout() -> Span {
 
 /// Checks the section.
 pub(super) fn check(check: &mut Check, config: &Config, winthor: &WinthorConfig) {
-    road(check, winthor);
-    let mut fail = |key: &str, reason: String, hint: &str| check.fail(key, reason, hint);
-    if winthor.user.trim().is_empty() {
-        fail("erp.winthor.user", "is empty".into(), "");
+    if winthor.takes(WinthorRoad::Api) {
+        services(check, winthor);
     }
+    database(check, winthor);
+    let mut fail = |key: &str, reason: String, hint: &str| check.fail(key, reason, hint);
     for (key, path) in [
         ("erp.winthor.login_path", &winthor.login_path),
         ("erp.winthor.orders.path", &winthor.orders.path),
@@ -315,8 +359,30 @@ pub(super) fn check(check: &mut Check, config: &Config, winthor: &WinthorConfig)
     }
 }
 
-/// The address, and what travels to it.
-fn road(check: &mut Check, winthor: &WinthorConfig) {
+/// The database, where it is asked.
+fn database(check: &mut Check, winthor: &WinthorConfig) {
+    let Some(sql) = &winthor.sql else {
+        if winthor.takes(WinthorRoad::Sql) {
+            check.fail(
+                "erp.winthor.stock_source",
+                "reads by SQL, and there is no section erp.winthor.sql",
+                "",
+            );
+        }
+        return;
+    };
+    for problem in sql.problems() {
+        let key = format!("erp.winthor.sql.{}", problem.key);
+        check.fail(&key, problem.problem, problem.hint);
+    }
+}
+
+/// The services: their address, and what travels to it.
+fn services(check: &mut Check, winthor: &WinthorConfig) {
+    if winthor.user.trim().is_empty() || winthor.password.is_none() {
+        let hint = "the services want a log-in";
+        check.fail("erp.winthor.user", "and password must be given", hint);
+    }
     match address(&winthor.url) {
         Err(reason) => check.fail("erp.winthor.url", reason, ""),
         Ok(a) if a.secure || is_loopback(a.host) => {}

@@ -223,11 +223,12 @@ fn settle(
             if !canceled || !effect.is_outgoing() {
                 tx.waive(effect.id)?;
             }
-            tx.plan_again(id)?;
         }
         Word::Cancel | Word::Handled => {}
     }
     if effect.kind == EffectKind::Movement {
+        // The order may have changed while its movement waited for the word.
+        tx.plan_again(id)?;
         tx.after_booking(id, seq, act.now, act.store_time)
     } else {
         tx.order_pushes_due(id, seq, act.store_time, Some(act.store_time))

@@ -23,6 +23,8 @@ pub struct Status {
     pub effects: Vec<Count>,
     /// Notices that were not sent, per state.
     pub notices: Vec<Count>,
+    /// Orders that the hook told of and `poll` has not read.
+    pub inbox: u64,
     /// SKUs whose number must be looked at.
     pub pushes_due: i64,
     /// SKUs that cannot be found in the ERP.
@@ -129,6 +131,7 @@ pub fn status(store: &Store, now: Moment) -> StoreResult<Status> {
         attention: attention(store)?,
         effects: store.effects_waiting()?.into_iter().map(count).collect(),
         notices: store.outbox_counts()?.into_iter().map(count).collect(),
+        inbox: store.inbox_depth()?.orders,
         pushes_due: store.pushes_due_count()?,
         unmapped_skus: store.skus_unmapped()?.len(),
         rejects: store.rejects(10)?.into_iter().map(reject_line).collect(),
@@ -276,6 +279,7 @@ impl fmt::Display for Status {
         };
         writeln!(f, "Effects not final      {}", list(&self.effects))?;
         writeln!(f, "Notices not sent       {}", list(&self.notices))?;
+        writeln!(f, "Told of and not read   {}", self.inbox)?;
         writeln!(f, "Numbers to look at     {}", self.pushes_due)?;
         writeln!(f, "SKUs not in the ERP    {}", self.unmapped_skus)?;
         for host in &self.waiting_hosts {

@@ -5,6 +5,7 @@
 //! [`packaging`] how packagings share one stock, [`notice`] what people
 //! are told, [`ports`] the doors to the outside.
 
+pub mod available;
 pub mod effect;
 pub mod ids;
 pub mod movement;
@@ -13,6 +14,7 @@ pub mod order;
 pub mod packaging;
 pub mod ports;
 pub mod qty;
+pub mod snapshot;
 pub mod stock;
 pub mod suspects;
 pub mod time;

@@ -120,6 +120,12 @@ pub struct NoticeBody {
     pub reason: Option<String>,
     /// What the reader can do: usually the command to run.
     pub action: Option<String>,
+    /// The orders of a message that tells of several; their goods are in `items`, each with its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<OrderPart>,
+    /// The base whose goods alone are told here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseCode>,
     /// The goods.
     pub items: Vec<NoticeItem>,
     /// The depot that the goods go to.
@@ -153,9 +159,56 @@ impl NoticeBody {
         let items: Vec<_> = items.collect();
         (!items.is_empty()).then(|| Self {
             items,
+            base: Some(base.clone()),
             ..self.clone()
         })
     }
+
+    /// Joins what several notices of one kind tell, each under its own key, into one list of goods.
+    pub fn joined(parts: Vec<(String, Self)>) -> Self {
+        let same = |of: fn(&Self) -> Option<&BaseCode>| {
+            let first = parts.first().and_then(|(_, body)| of(body));
+            let equal = parts.iter().all(|(_, body)| of(body) == first);
+            first.filter(|_| equal).cloned()
+        };
+        let mut joined = Self {
+            depot: same(|body| body.depot.as_ref()),
+            base: same(|body| body.base.as_ref()),
+            ..Self::default()
+        };
+        for (key, body) in parts {
+            let order = body.order.clone();
+            joined
+                .items
+                .extend(body.items.into_iter().map(|item| NoticeItem {
+                    order: order.clone(),
+                    ..item
+                }));
+            joined.orders.push(OrderPart {
+                key,
+                order,
+                movement: body.movement,
+                delivery_date: body.delivery_date,
+                pickup_point: body.pickup_point,
+            });
+        }
+        joined
+    }
+}
+
+/// One order of a message that tells of several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderPart {
+    /// The key of its own notice.
+    pub key: String,
+    /// The order.
+    pub order: Option<OrderId>,
+    /// The ERP's number of its movement, when known.
+    pub movement: Option<String>,
+    /// When the goods were promised.
+    pub delivery_date: Option<Moment>,
+    /// Where the customer collects them.
+    pub pickup_point: Option<String>,
 }
 
 /// Goods in a notice.
@@ -165,12 +218,27 @@ pub struct NoticeItem {
     pub reference: String,
     /// What a person calls it.
     pub name: Option<String>,
+    /// The order, in a message that tells of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderId>,
+    /// What tells this variant from the others of its article, in the ERP's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Attribute>,
     /// How many units.
     pub units: i64,
     /// Where to take each unit from, best first; empty when the goods already lie where they are needed.
     pub picks: Vec<Pick>,
     /// Units that no base can give.
     pub short: i64,
+}
+
+/// What tells one variant of an article from another, such as its colour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    /// Its name, under which templates have a label for it: `color`, `size`, or a word of the ERP's own.
+    pub name: String,
+    /// Its value, as the ERP writes it.
+    pub value: String,
 }
 
 /// One base in a pick suggestion.
@@ -215,6 +283,48 @@ pub struct Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn joined_notices_keep_every_line_with_its_order() {
+        let body = |order: &str, base: &str| NoticeBody {
+            order: OrderId::parse(order).ok(),
+            base: BaseCode::parse(base).ok(),
+            depot: BaseCode::parse("WOO").ok(),
+            movement: Some(format!("m{order}")),
+            items: vec![NoticeItem {
+                reference: order.into(),
+                name: None,
+                order: None,
+                attributes: vec![],
+                units: 1,
+                picks: vec![],
+                short: 0,
+            }],
+            ..NoticeBody::default()
+        };
+        let parts = vec![
+            ("a".into(), body("1-01", "NORTE")),
+            ("b".into(), body("2-01", "NORTE")),
+        ];
+        let joined = NoticeBody::joined(parts);
+        assert_eq!(joined.order, None);
+        assert_eq!(joined.base, BaseCode::parse("NORTE").ok());
+        assert_eq!(joined.depot, BaseCode::parse("WOO").ok());
+        let orders: Vec<_> = joined.orders.iter().map(|part| part.key.as_str()).collect();
+        assert_eq!(orders, ["a", "b"]);
+        for (item, part) in joined.items.iter().zip(&joined.orders) {
+            assert_eq!(item.order, part.order);
+            assert_eq!(
+                Some(item.reference.as_str()),
+                part.order.as_ref().map(OrderId::as_str)
+            );
+        }
+        let two = vec![
+            ("a".into(), body("1-01", "NORTE")),
+            ("b".into(), body("2-01", "SUR")),
+        ];
+        assert_eq!(NoticeBody::joined(two).base, None);
+    }
 
     #[test]
     fn kind_names_round_trip() {

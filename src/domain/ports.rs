@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{BaseCode, ErpCode, OrderId, Seq, SkuId, SkuRef, WarehouseId};
 use crate::domain::movement::{ErpDay, FoundMovement, Movement};
-use crate::domain::notice::Notice;
+use crate::domain::notice::{Attribute, Notice};
 use crate::domain::order::{FeedEvent, OrderDocument};
 use crate::domain::stock::{HeldOrder, StockLevels, UNLIMITED};
 use crate::domain::time::{BootId, BootTime, Moment};
@@ -262,6 +262,11 @@ pub trait Storefront: Sync {
 pub trait StockSource: Sync {
     /// Returns the ERP's canonical code for a SKU's reference, or says why the reference cannot be one.
     fn code(&self, reference: &SkuRef) -> Result<ErpCode, String>;
+    /// Returns what tells a variant from the others of its article, for people who look for it on a shelf.
+    fn attributes(&self, code: &ErpCode) -> Vec<Attribute> {
+        let _ = code;
+        Vec::new()
+    }
     /// Splits codes into groups that one call of [`StockSource::read`] reads at the least cost (an article's variants).
     fn groups(&self, codes: &[ErpCode]) -> Vec<Vec<ErpCode>>;
     /// Reads the stock of these variants in the bases that count. The virtual depot is read before the shops.

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! with P never clamped. Each packaging gets its share of F by [`crate::domain::packaging`], and its number is that share
-//! in whole packs and its own live units outside A, which the storefront subtracts by itself.
+//! in whole packs and its own live units outside A, which the storefront subtracts by itself. A shortage (F below zero) is
+//! taken off the number of every packaging, rounded up to packs.
 
 use std::collections::BTreeMap;
 
@@ -122,9 +123,17 @@ impl PackTerms {
     }
 
     /// Returns this packaging's share of the free base units, in whole packs.
+    ///
+    /// A shortage is below zero for each packaging alone: when an order that the storefront still reserves is canceled
+    /// there, it offers the units at once, whichever packaging they were sold in, and the shortage is owed first.
     pub fn share(&self, stock: Qty) -> i64 {
+        let free = self.free(stock);
+        if free.is_negative() {
+            let own = self.packagings.iter().find(|p| p.code == self.code);
+            return own.map_or(0, |packaging| packaging::packs(free, packaging.factor));
+        }
         let factors: Vec<_> = self.packagings.iter().map(|p| Some(p.factor)).collect();
-        let parts = packaging::partition(self.free(stock), &factors);
+        let parts = packaging::partition(free, &factors);
         let own = |(packaging, share): (&Packaging, Option<Qty>)| {
             (packaging.code == self.code).then_some((share?, packaging.factor))
         };
@@ -444,10 +453,13 @@ mod tests {
     }
 
     #[test]
-    fn negative_stock_leaves_only_what_the_storefront_subtracts_itself() {
-        let terms = six_pack(-5, vec![term(2, false, 0, 0, 0)], &[], &[("o-1", 12)]);
-        assert_eq!(terms.desired(), 2);
-        assert!(terms.oversold(2, 0));
+    fn a_shortage_is_taken_off_what_the_storefront_subtracts_itself() {
+        let short = |stock| six_pack(stock, vec![term(2, false, 0, 0, 0)], &[], &[("o-1", 12)]);
+        // Two packs are promised and one is there: were the order canceled, one could be sold.
+        assert_eq!(short(7).desired(), 1);
+        assert_eq!(short(12).desired(), 2);
+        assert_eq!(short(-5).desired(), 0);
+        assert!(short(-5).oversold(2, 0));
         assert!(!six_pack(100, vec![], &[], &[]).oversold(5, 0));
     }
 

@@ -14,35 +14,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::domain::ids::OrderId;
 use crate::serve::desk::DeskError;
+use crate::serve::event::{Told, understand};
 use crate::serve::metrics::Heard;
 use crate::serve::{HookOptions, Shared};
 
 /// The largest body; a real one has some hundred bytes.
 const MOST_BYTES: usize = 64 * 1024;
-
-/// What is used of a body.
-#[derive(Deserialize)]
-struct WireEvent {
-    #[serde(default, rename = "OrderId")]
-    order: Value,
-    #[serde(default, rename = "Origin")]
-    origin: Option<WireOrigin>,
-    #[serde(default, rename = "hookConfig")]
-    trial: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct WireOrigin {
-    #[serde(default, rename = "Account")]
-    account: Option<String>,
-}
 
 /// Takes one event.
 pub(super) async fn told(
@@ -53,6 +35,7 @@ pub(super) async fn told(
     let began = Instant::now();
     let (heard, answer) = match judge(&shared, &headers, body).await {
         Ok(Told::Order(order)) => take(&shared, order).await,
+        // Unverified: whether the trial carries the header. It says nothing and gets nothing, so it needs none.
         Ok(Told::Trial) => (Heard::Trial, (StatusCode::OK, "ok\n")),
         Ok(Told::OtherAccount) => (Heard::OtherAccount, (StatusCode::OK, "not ours\n")),
         Ok(Told::NoOrder(text, why)) => note(&shared, &text, &why).await,
@@ -60,18 +43,6 @@ pub(super) async fn told(
     };
     shared.counts.hook(heard, began.elapsed());
     answer.into_response()
-}
-
-/// What an event says.
-enum Told {
-    /// Something about this order.
-    Order(OrderId),
-    /// Nothing: VTEX tries whether we answer.
-    Trial,
-    /// Something about another account's order.
-    OtherAccount,
-    /// A text that is no order's id, and why not.
-    NoOrder(String, String),
 }
 
 type Refusal = (Heard, StatusCode, &'static str);
@@ -83,36 +54,12 @@ async fn judge(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Told,
     };
     let known = is_known(hook, headers);
     let bytes = read(shared, headers, body).await?;
-    let malformed = (Heard::Malformed, StatusCode::BAD_REQUEST, "not an event\n");
-    // What is skipped by the second reading may be nested without end; the first refuses that.
-    let event = serde_json::from_slice::<Value>(&bytes)
-        .and_then(|_| serde_json::from_slice::<WireEvent>(&bytes));
-    if let Ok(event) = &event
-        && event.trial.is_some()
-    {
-        // Unverified: whether the trial carries the header. It says nothing and gets nothing, so it needs none.
-        return Ok(Told::Trial);
-    }
-    if !known {
+    let told = understand(&bytes, &hook.account);
+    if !known && told != Ok(Told::Trial) {
         let text = "the header is missing or wrong\n";
         return Err((Heard::Denied, StatusCode::UNAUTHORIZED, text));
     }
-    let event = event.map_err(|_| malformed)?;
-    let account = event.origin.and_then(|origin| origin.account);
-    if account.is_some_and(|account| !account.eq_ignore_ascii_case(&hook.account)) {
-        return Ok(Told::OtherAccount);
-    }
-    let text = match &event.order {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            return Err(malformed);
-        }
-    };
-    match OrderId::parse(&text) {
-        Ok(order) => Ok(Told::Order(order)),
-        Err(err) => Ok(Told::NoOrder(text, err.to_string())),
-    }
+    told.map_err(|_| (Heard::Malformed, StatusCode::BAD_REQUEST, "not an event\n"))
 }
 
 /// Puts the order into the inbox, and answers when that is durable.

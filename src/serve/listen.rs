@@ -18,7 +18,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use crate::serve::health::PATIENCE;
 use crate::serve::limits::Source;
 use crate::serve::router::router;
 use crate::serve::systemd::Supervisor;
@@ -87,7 +86,7 @@ async fn live(shared: Arc<Shared>, supervisor: Arc<Supervisor>, every: Duration)
     let mut ticks = tokio::time::interval(every);
     loop {
         ticks.tick().await;
-        match shared.desk.read(PATIENCE, Store::seq).await {
+        match shared.desk.read(every, Store::seq).await {
             Ok(_) => supervisor.tell("WATCHDOG=1"),
             Err(err) => log::warn!("no sign of life is given: {err}"),
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::domain::effect::{EffectKind, EffectState};
 use crate::domain::ids::{BaseCode, ErpCode, SkuId, WarehouseId};
 use crate::domain::movement::{Direction, Movement, MovementKey};
-use crate::domain::notice::{NoticeBody, NoticeItem, NoticeKind, Pick};
+use crate::domain::notice::{Attribute, NoticeBody, NoticeItem, NoticeKind, Pick};
 use crate::domain::order::OrderStage;
 use crate::domain::qty::Qty;
 use crate::stages::adopt::{Adoption, adopt};
@@ -551,6 +551,8 @@ fn item(
     Ok(NoticeItem {
         reference: sku.label(),
         name: sku.name.clone(),
+        order: None,
+        attributes: attributes(ctx, Some(sku)),
         units: i64::from(line.units),
         picks,
         short: left,
@@ -619,7 +621,7 @@ fn reverse(ctx: &Context<'_>, tx: &Tx<'_>, case: &Case<'_>) -> StoreResult<&'sta
             let body = NoticeBody {
                 order: Some(order.id.clone()),
                 movement,
-                items: items_of(case, &booked),
+                items: items_of(ctx, case, &booked),
                 ..NoticeBody::default()
             };
             ctx.notify(
@@ -670,12 +672,21 @@ impl Case<'_> {
     }
 }
 
-fn items_of(case: &Case<'_>, booked: &Booked) -> Vec<NoticeItem> {
+/// Returns what tells a SKU's variant from others of its article.
+fn attributes(ctx: &Context<'_>, sku: Option<&SkuRow>) -> Vec<Attribute> {
+    let code = sku.and_then(|sku| sku.code.as_ref());
+    code.map(|code| ctx.stock.attributes(code))
+        .unwrap_or_default()
+}
+
+fn items_of(ctx: &Context<'_>, case: &Case<'_>, booked: &Booked) -> Vec<NoticeItem> {
     let item = |((_, sku, _), units): (&(BaseCode, SkuId, WarehouseId), &i64)| {
         let row = case.skus.get(sku);
         NoticeItem {
             reference: row.map_or_else(|| sku.to_string(), SkuRow::label),
             name: row.and_then(|row| row.name.clone()),
+            order: None,
+            attributes: attributes(ctx, row),
             units: *units,
             picks: vec![],
             short: 0,

@@ -86,7 +86,7 @@ fn on<T>(
         movement_limit: Duration::from_millis(400),
         token: token.into(),
         sql_password: None,
-        statements: std::collections::BTreeMap::new(),
+        statements: BTreeMap::new(),
         env: Env {
             clock: world,
             rng: world,

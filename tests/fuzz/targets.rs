@@ -25,19 +25,21 @@ use stockbridge::domain::ports::{
     Search, StockSource, Storefront,
 };
 use stockbridge::domain::time::{BootId, BootTime, Moment};
+use stockbridge::serve::event::{Told, understand};
 use stockbridge::store::instance::MarkFile;
 
 /// One target.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("store", store),
     ("erp", erp),
     ("dates", dates),
     ("config", config),
     ("template", template),
     ("mark", mark),
+    ("hook", hook),
 ];
 
 const STATUSES: [&str; 8] = ["200", "200", "200", "201", "404", "409", "429", "500"];
@@ -215,7 +217,7 @@ fn dragonfish() -> &'static Dragonfish<'static> {
             movement_limit: Duration::from_millis(400),
             token: TOKEN.into(),
             sql_password: None,
-        statements: std::collections::BTreeMap::new(),
+        statements: BTreeMap::new(),
             env: env(),
             locks: &WORLD,
         })
@@ -315,6 +317,8 @@ to = [\"b@example.com\"]"
         items: vec![NoticeItem {
             reference: text.clone(),
             name: Some(text.clone()),
+            order: None,
+            attributes: vec![],
             units: 1,
             picks: vec![],
             short: 0,
@@ -352,4 +356,11 @@ to = [\"b@example.com\"]"
 pub fn mark(data: &[u8]) {
     let path = file("state.sqlite.mark", data);
     drop(MarkFile::read(&path.with_extension("")));
+}
+
+/// An event of the hook: whatever is taken from it is an order's id.
+pub fn hook(data: &[u8]) {
+    if let Ok(Told::Order(order)) = understand(data, "tienda") {
+        assert!(OrderId::parse(order.as_str()).is_ok());
+    }
 }

@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use stockbridge::exit::Exit;
 
 use crate::certificates::{AUTHORITY, GOOD, LEAF, pem};
-use crate::door::{Door, TOKEN, configure, event, free_port, inbox, parse, post, wait_for};
+use crate::door::{BINARY, Door, TOKEN, configure, event, free_port, inbox, parse, post, wait_for};
 use crate::shop::Shop;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -135,7 +136,7 @@ fn the_supervisor_hears_of_opening_life_and_closing() {
         let n = socket.recv(&mut text).unwrap();
         String::from_utf8_lossy(&text[..n]).into_owned()
     };
-    let binary = Path::new(env!("CARGO_BIN_EXE_stockbridge"));
+    let binary = Path::new(BINARY);
     let variables = [
         ("NOTIFY_SOCKET", address.to_str().unwrap()),
         ("WATCHDOG_USEC", "200000"),
@@ -144,7 +145,7 @@ fn the_supervisor_hears_of_opening_life_and_closing() {
     assert_eq!(hear(), "READY=1");
     assert_eq!(hear(), "WATCHDOG=1");
     assert_eq!(hear(), "WATCHDOG=1");
-    door.signal("TERM");
+    door.signal(Signal::TERM);
     let last = std::iter::repeat_with(hear).find(|text| text != "WATCHDOG=1");
     assert_eq!(last.as_deref(), Some("STOPPING=1"));
     assert!(door.ended(SOON).unwrap().success(), "{}", door.log());
@@ -159,7 +160,7 @@ fn a_request_under_way_is_answered_when_the_door_closes() {
     stream.write_all(&request[..request.len() - 5]).unwrap();
     // The head is in when another request, sent later, was answered.
     assert_eq!(door.tell("2-01"), 200);
-    door.signal("INT");
+    door.signal(Signal::INT);
     assert!(wait_for(SOON, || door.log().contains("closing")));
     stream.write_all(&request[request.len() - 5..]).unwrap();
     let mut answer = Vec::new();

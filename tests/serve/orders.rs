@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use stockbridge::exit::Exit;
 use stockbridge::sandbox::faults::{Fault, When};
 
@@ -111,7 +112,7 @@ fn a_run_under_way_is_let_finish_when_the_door_closes() {
     let told = shop.sandbox.faults.hold_at(1, When::Before);
     shop.sell(0, 1);
     told.recv_timeout(PATIENCE).unwrap();
-    door.signal("TERM");
+    door.signal(Signal::TERM);
     assert!(door.ended(PATIENCE).unwrap().success(), "{}", door.log());
     assert!(!door.log().contains("killed"), "{}", door.log());
     shop.finish();

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::door::{Door, TOKEN, event, inbox, post, wait_for};
 use crate::parts::variable;
 use crate::shop::Shop;
@@ -36,7 +38,7 @@ fn what_was_answered_is_in_the_inbox_after_kill_9() {
             let busy = wait_for(Duration::from_secs(30), || {
                 answered.lock().unwrap().len() >= wanted
             });
-            door.signal("KILL");
+            door.signal(Signal::KILL);
             stop.store(true, Ordering::Relaxed);
             assert!(busy, "{}", door.log());
         });

@@ -16,12 +16,20 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::shop::Shop;
 
 /// The value of the hook's header.
 pub const TOKEN: &str = "3f0c2a9d7be14658a0c1d2e3f405162738495a6b7c8d9eafb0c1d2e3f4051627";
 /// The header.
-pub const HEADER: &str = "X-Stockbridge-Hook";
+pub const HEADER: &str = "key";
+
+/// The program: the one that belongs to the tests, elsewhere a release.
+pub const BINARY: &str = match option_env!("CARGO_BIN_EXE_stockbridge") {
+    Some(binary) => binary,
+    None => "target/release/stockbridge",
+};
 
 /// An open door.
 pub struct Door {
@@ -64,12 +72,7 @@ impl Door {
 
     /// Opens the door that a shop's configuration describes.
     pub fn start(shop: &Shop, port: u16) -> Self {
-        Self::start_as(
-            shop,
-            port,
-            Path::new(env!("CARGO_BIN_EXE_stockbridge")),
-            &[],
-        )
+        Self::start_as(shop, port, Path::new(BINARY), &[])
     }
 
     /// The same with another binary, and variables.
@@ -122,11 +125,10 @@ impl Door {
         self.child.id()
     }
 
-    /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("/bin/kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Kills it, as a loss of power would.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json as value};
 
 use stockbridge::adapters::http::calls::Env;
-use stockbridge::adapters::vtex::Vtex;
+use stockbridge::adapters::vtex::{HookTarget, Vtex};
 use stockbridge::config::sections::VtexConfig;
 use stockbridge::domain::ids::{OrderId, SkuId, SkuRef, WarehouseId};
 use stockbridge::domain::order::OrderDocument;
@@ -54,7 +54,26 @@ impl Bench {
         self.ask_at(&url, question)
     }
 
+    /// Asks an adapter that knows where the hook is to post to.
+    pub fn ask_hooked<T>(&self, question: impl FnOnce(&Vtex<'_>) -> T) -> T {
+        let hook = HookTarget {
+            url: "https://stock.example.com/webhook/vtex".into(),
+            header: "X-Hook".into(),
+            token: SecretString::from("hook-canary".to_owned()),
+        };
+        self.ask_as(&self.wire.url(), Some(hook), question)
+    }
+
     pub fn ask_at<T>(&self, url: &str, question: impl FnOnce(&Vtex<'_>) -> T) -> T {
+        self.ask_as(url, None, question)
+    }
+
+    fn ask_as<T>(
+        &self,
+        url: &str,
+        hook: Option<HookTarget>,
+        question: impl FnOnce(&Vtex<'_>) -> T,
+    ) -> T {
         let config: VtexConfig = toml::from_str(&format!(
             "account = \"tienda\"\nbase_url = \"{url}\"\napp_key = {{ env = \"K\" }}\napp_token = {{ env = \"T\" }}\n{}",
             self.extra
@@ -69,7 +88,8 @@ impl Bench {
         };
         let key = SecretString::from(KEY.to_owned());
         let token = SecretString::from(TOKEN.to_owned());
-        question(&Vtex::new(&config, &key, &token, env).unwrap())
+        let vtex = Vtex::new(&config, &key, &token, env).unwrap();
+        question(&vtex.with_hook(hook))
     }
 
     pub fn permit(&self) -> Permit<'_> {

@@ -21,10 +21,13 @@ use crate::wire::{Largest, Reply, json, with};
 #[test]
 fn every_call_carries_both_credentials_accept_and_content_type() {
     let bench = Bench::answering(json("200 OK", "[]"));
-    bench.ask(|vtex| {
+    bench.ask_hooked(|vtex| {
         let permit = bench.permit();
         drop(vtex.feed_config());
         drop(vtex.install_feed());
+        drop(vtex.hook_config());
+        drop(vtex.install_hook());
+        drop(vtex.remove_hook());
         drop(vtex.read_feed());
         drop(vtex.commit_feed(&["h1".to_owned()]));
         drop(vtex.list_orders(ListFilter::Ready, 1));
@@ -40,7 +43,7 @@ fn every_call_carries_both_credentials_accept_and_content_type() {
         drop(vtex.warehouses());
     });
     let seen = bench.wire.seen();
-    assert_eq!(seen.len(), 15, "one request for each call of the port");
+    assert_eq!(seen.len(), 18, "one request for each call of the port");
     for request in seen {
         assert_eq!(request.header("x-vtex-api-appkey"), Some(KEY));
         assert_eq!(request.header("x-vtex-api-apptoken"), Some(TOKEN));
@@ -48,7 +51,7 @@ fn every_call_carries_both_credentials_accept_and_content_type() {
         assert_eq!(request.header("content-type"), Some("application/json"));
         let agent = request.header("user-agent").unwrap();
         assert!(agent.starts_with("stockbridge/"), "{agent}");
-        if request.method != "GET" {
+        if request.method != "GET" && request.method != "DELETE" {
             assert!(request.header("content-length").is_some(), "{request:?}");
         }
     }
@@ -167,6 +170,61 @@ fn a_foreign_feed_configuration_is_shown_with_its_differences() {
             feed.difference
         );
     }
+}
+
+#[test]
+fn the_hook_is_configured_like_the_feed_and_with_its_header() {
+    let bench = Bench::answering(with("200 OK", &[], b""));
+    bench.ask_hooked(|vtex| vtex.install_hook()).unwrap();
+    let request = bench.wire.only();
+    assert_eq!(
+        (request.method.as_str(), request.target.as_str()),
+        ("POST", "/api/orders/hook/config")
+    );
+    let body = request.json();
+    assert_eq!(body["filter"]["type"], "FromWorkflow");
+    assert_eq!(body["filter"]["status"].as_array().unwrap().len(), 9);
+    assert_eq!(
+        body["hook"],
+        value!({"url": "https://stock.example.com/webhook/vtex", "headers": {"X-Hook": "hook-canary"}})
+    );
+}
+
+#[test]
+fn a_hook_that_the_store_refuses_is_told_with_its_words_and_never_its_secret() {
+    let refused = r#"{"error":{"code":"OMS","message":"Unable to check address"}}"#;
+    let bench = Bench::answering(json("400 Bad Request", refused));
+    let reason = rejected(bench.ask_hooked(|vtex| vtex.install_hook()));
+    assert!(reason.contains("Unable to check address"), "{reason}");
+    assert!(!reason.contains("canary"), "{reason}");
+}
+
+#[test]
+fn a_foreign_hook_is_shown_with_its_differences() {
+    let config = |url: &str, headers: &str| {
+        let filter = &FEED[..FEED.find(r#","expression"#).unwrap()];
+        format!(r#"{filter}}},"hook":{{"url":"{url}","headers":{headers}}}}}"#)
+    };
+    let ours = "https://stock.example.com/webhook/vtex";
+    let judge = |body: &str| {
+        let bench = Bench::answering(json("200 OK", body));
+        bench.ask_hooked(|vtex| vtex.hook_config()).unwrap()
+    };
+    // Whether the value is shown is not known; its name is enough, in any case.
+    for headers in [r#"{"x-hook":"***"}"#, "null"] {
+        let hook = judge(&config(ours, headers)).unwrap();
+        assert!(hook.as_wanted, "{}", hook.difference);
+    }
+    let hook = judge(&config("https://other.example.com/in", "{}")).unwrap();
+    for part in ["posts to https://other.example.com/in", "the header X-Hook"] {
+        assert!(hook.difference.contains(part), "{}", hook.difference);
+    }
+    let all = judge(&format!(r#"{{"filter":null,"hook":{{"url":"{ours}"}}}}"#)).unwrap();
+    assert!(all.difference.contains("its type is"), "{}", all.difference);
+    assert_eq!(judge(r#"{"filter":null,"hook":null}"#), None);
+    let gone = Bench::answering(json("404 Not Found", "{}"));
+    assert_eq!(gone.ask_hooked(|vtex| vtex.hook_config()), Ok(None));
+    assert_eq!(gone.ask_hooked(|vtex| vtex.remove_hook()), Ok(()));
 }
 
 #[test]

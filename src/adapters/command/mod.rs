@@ -7,7 +7,7 @@
 //! | 75 (`EX_TEMPFAIL`) | transient: the program says that nothing was delivered |
 //! | 77 (`EX_NOPERM`) | denied |
 //! | another code | rejected |
-//! | killed, or longer than its time | uncertain |
+//! | killed, or longer than its time | uncertain; what it started is killed with it |
 
 use std::io::Write;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,10 +15,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::adapters::mail::render::Templates;
 use crate::config::channels::CommandConfig;
+use crate::config::child;
 use crate::domain::notice::Notice;
 use crate::domain::ports::{Check, CheckOutcome, Checks, Notifier, PortError, PortResult};
 
@@ -46,16 +45,7 @@ impl Program {
 
     fn input(&self, notice: &Notice) -> Result<Vec<u8>, String> {
         let rendered = self.texts.render(notice).map_err(|err| err.to_string())?;
-        let input = json!({
-            "version": 1,
-            "key": notice.key,
-            "kind": notice.kind.as_str(),
-            "written": notice.written.to_string(),
-            "maybe_duplicate": notice.maybe_duplicate,
-            "title": rendered.subject,
-            "text": rendered.text,
-            "notice": notice.body,
-        });
+        let input = rendered.for_programs(notice);
         Ok(input.to_string().into_bytes())
     }
 }
@@ -66,14 +56,15 @@ impl Notifier for Program {
         let [program, args @ ..] = self.argv.as_slice() else {
             return Err(PortError::rejected("the command is empty"));
         };
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .env_clear()
             .env("PATH", PATH)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
+            .stderr(Stdio::null());
+        let child = child::start(&mut command)
             .map_err(|err| PortError::transient(format!("{program} cannot be started: {err}")))?;
         judge(program, wait(child, input, self.timeout))
     }
@@ -92,9 +83,7 @@ fn wait(mut child: Child, input: Vec<u8>, timeout: Duration) -> Option<ExitStatu
             return Some(status);
         }
         if started.elapsed() >= timeout {
-            // It may have ended in this instant.
-            let _ = child.kill();
-            let _ = child.wait();
+            child::kill(&mut child);
             return None;
         }
         let _ = pause.recv_timeout(Duration::from_millis(10));

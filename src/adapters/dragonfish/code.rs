@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::ErpCode;
+use crate::domain::notice::Attribute;
 
 /// Longest article code (`COART char(15)`).
 pub(super) const ARTICLE_MAX: usize = 15;
@@ -97,6 +98,20 @@ pub(super) fn split(code: &ErpCode) -> Result<Variant, String> {
         ));
     };
     Variant::new(article, color, size).map_err(|why| format!("code {:?}: {why}", code.as_str()))
+}
+
+/// Returns a variant's colour and size; nothing for a code that is no variant.
+pub(super) fn attributes(code: &ErpCode) -> Vec<Attribute> {
+    let Ok(variant) = split(code) else {
+        return Vec::new();
+    };
+    let named = |(name, value): (&str, String)| Attribute {
+        name: name.to_owned(),
+        value,
+    };
+    [("color", variant.color), ("size", variant.size)]
+        .map(named)
+        .into()
 }
 
 /// Groups codes by article, in the order of the articles; codes that are none stand alone.
@@ -215,6 +230,17 @@ mod tests {
             let err = code(reference).unwrap_err();
             assert!(err.contains(why), "{reference}: {err}");
         }
+    }
+
+    #[test]
+    fn a_variant_is_told_by_its_colour_and_size() {
+        let told = |code: &str| {
+            let told = attributes(&ErpCode::parse(code).unwrap());
+            let told = told.iter().map(|a| format!("{}={}", a.name, a.value));
+            told.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told("A-B-N01-42"), "color=N01 size=42");
+        assert_eq!(told("A-B"), "");
     }
 
     #[test]

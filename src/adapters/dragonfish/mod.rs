@@ -31,6 +31,7 @@ use crate::config::sql::{SqlConfig, StockRoad};
 use crate::config::statements::Statement;
 use crate::domain::ids::{BaseCode, ErpCode, SkuRef};
 use crate::domain::movement::{ErpDay, FoundMovement, Movement};
+use crate::domain::notice::Attribute;
 use crate::domain::ports::{
     Changes, Listing, Locks, MovementSink, Permit, PortError, PortResult, Search, StockSource,
 };
@@ -212,6 +213,10 @@ fn target(sql: &SqlConfig, password: Option<SecretString>) -> Target {
 impl StockSource for Dragonfish<'_> {
     fn code(&self, reference: &SkuRef) -> Result<ErpCode, String> {
         parse_reference(reference.as_str(), &self.config.separators)
+    }
+
+    fn attributes(&self, code: &ErpCode) -> Vec<Attribute> {
+        code::attributes(code)
     }
 
     fn groups(&self, codes: &[ErpCode]) -> Vec<Vec<ErpCode>> {

@@ -12,6 +12,7 @@ pub mod render;
 pub mod samples;
 mod smtp;
 mod templates;
+mod vars;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -27,6 +28,9 @@ use crate::domain::ports::{Check, CheckOutcome, Checks, Notifier, PortError, Por
 use self::message::Addresses;
 use self::render::Templates;
 use self::smtp::Smtp;
+
+/// The channel that every installation has.
+const FIRST: &str = "mail";
 
 /// The most recipients of notices.
 const MOST_RECIPIENTS: usize = 50;
@@ -77,7 +81,21 @@ impl Mail {
         password: Option<SecretString>,
         account: &str,
     ) -> Result<Self, MailError> {
-        let templates = Templates::load(config, account)?;
+        Self::of_channel(FIRST, config, password, account)
+    }
+
+    /// Builds the adapter for one channel, whose templates may be its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mail::new`].
+    pub fn of_channel(
+        channel: &str,
+        config: &NotifyConfig,
+        password: Option<SecretString>,
+        account: &str,
+    ) -> Result<Self, MailError> {
+        let templates = Templates::of_channel(channel, config, account)?;
         // Those compiled in are rendered by the tests; an idle run need not do it again.
         if config.templates.is_some() {
             templates.check()?;
@@ -105,13 +123,33 @@ impl Mail {
     }
 }
 
-/// Renders every kind of notice with sample contents, for `config check`.
+/// Renders every kind of notice with sample contents as each of the channels would, for `config check`.
 ///
 /// # Errors
 ///
-/// [`MailError`] naming the first template that cannot be used.
-pub fn check_templates(config: &NotifyConfig) -> Result<(), MailError> {
-    Templates::load(config, "sample")?.check()
+/// [`MailError`] naming the first template that cannot be used, or a folder of templates that no channel uses.
+pub fn check_templates(config: &NotifyConfig, channels: &[&str]) -> Result<(), MailError> {
+    if let Some(folder) = &config.templates {
+        for name in templates::subfolders(folder)? {
+            if !channels.contains(&name.as_str()) {
+                return Err(MailError::Template {
+                    name: folder.join(&name).display().to_string(),
+                    reason: format!("is no channel's; there are: {}", channels.join(", ")),
+                });
+            }
+        }
+    }
+    for channel in channels {
+        let templates = Templates::of_channel(channel, config, "sample")?;
+        templates.check().map_err(|err| match err {
+            MailError::Template { name, reason } => MailError::Template {
+                name,
+                reason: format!("{reason} (for channel {channel})"),
+            },
+            other @ MailError::Config { .. } => other,
+        })?;
+    }
+    Ok(())
 }
 
 impl Notifier for Mail {
@@ -388,13 +426,16 @@ mod tests {
         std::fs::write(folder.path().join(name), text).unwrap();
         let mut config = config("");
         config.templates = Some(folder.path().into());
-        check_templates(&config).map_err(|err| err.to_string())
+        check_templates(&config, &["mail", "hook"]).map_err(|err| err.to_string())
     }
 
     #[test]
     fn t1_broken_templates_are_found_at_load() {
         let unknown = with_file("notice.txt.j2", "{{ orden }}").unwrap_err();
-        assert_eq!(unknown, "template notice.txt.j2: undefined value in line 1");
+        assert_eq!(
+            unknown,
+            "template notice.txt.j2: undefined value in line 1 (for channel mail)"
+        );
         for (name, text, says) in [
             (
                 "notice.html.j2",
@@ -444,6 +485,61 @@ mod tests {
                 "{name} {text}: {err}"
             );
         }
+    }
+
+    #[test]
+    fn a_channel_has_templates_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let mut config = config("");
+        config.templates = Some(folder.path().into());
+        let text = |config: &NotifyConfig, channel: &str| {
+            let templates = Templates::of_channel(channel, config, "tienda").unwrap();
+            let mut notice = samples::notices().next().unwrap();
+            notice.maybe_duplicate = false;
+            let rendered = templates.render(&notice).unwrap();
+            format!("{} | {}", rendered.subject, rendered.text)
+        };
+        write("remito.txt.j2", "all: {{ order }}");
+        write("es.toml", "[notice.remito]\nsubject = \"all {{ order }}\"");
+        write("hook/remito.txt.j2", "hook: {{ order }}");
+        write(
+            "hook/es.toml",
+            "[notice.remito]\nsubject = \"hook {{ order }}\"",
+        );
+        let check = |config: &NotifyConfig| check_templates(config, &["mail", "hook"]);
+        check(&config).unwrap();
+        let order = "1234567890123-01";
+        assert_eq!(
+            text(&config, "mail"),
+            format!("[tienda] all {order} | all: {order}")
+        );
+        assert_eq!(
+            text(&config, "hook"),
+            format!("[tienda] hook {order} | hook: {order}")
+        );
+
+        write("hook/remito.txt.j2", "{{ ordr }}");
+        let err = check(&config).unwrap_err().to_string();
+        assert!(
+            err.ends_with("undefined value in line 1 (for channel hook)"),
+            "{err}"
+        );
+        write("hook/remito.txt.j2", "x");
+        write("hook/remit.txt.j2", "x");
+        let err = check(&config).unwrap_err().to_string();
+        assert!(err.contains("did you mean remito.txt.j2?"), "{err}");
+        std::fs::remove_file(folder.path().join("hook/remit.txt.j2")).unwrap();
+        write("hok/remito.txt.j2", "x");
+        let err = check(&config).unwrap_err().to_string();
+        assert!(
+            err.contains("is no channel's; there are: mail, hook"),
+            "{err}"
+        );
     }
 
     #[test]

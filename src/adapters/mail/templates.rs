@@ -2,7 +2,8 @@
 //!
 //! Everything is compiled in. A folder of the operator's may replace, by file name: `es.toml`, `pt.toml`, `en.toml`
 //! (only the phrases it holds), `notice.txt.j2` and `notice.html.j2` (the layouts), and `<kind>.txt.j2` and
-//! `<kind>.html.j2` (the layout of one kind). The variables are the fields of `Vars` in [`super::render`].
+//! `<kind>.html.j2` (the layout of one kind). The same names in a folder within it that is named like a channel replace
+//! them for that channel alone. The variables are the fields of `Vars` in [`super::render`].
 //!
 //! HTML is escaped by the output itself: no filter, block or setting of a template can switch that off.
 
@@ -72,11 +73,22 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// Loads the texts compiled in, and what `folder` replaces of them.
-    pub(super) fn load(language: Language, folder: Option<&Path>) -> Result<Self, MailError> {
+    /// Loads the texts compiled in, what `folder` replaces of them, and what its part for `channel` replaces of those.
+    pub(super) fn load(
+        language: Language,
+        folder: Option<&Path>,
+        channel: &str,
+    ) -> Result<Self, MailError> {
         let mut overrides = folder.map_or_else(|| Ok(BTreeMap::new()), read_folder)?;
+        let own = folder.map(|folder| folder.join(channel));
+        let mut own = match own.filter(|own| own.is_dir()) {
+            Some(own) => read_folder(&own)?,
+            None => BTreeMap::new(),
+        };
         let (table_name, built_in) = built_in(language);
-        let table = load_table(table_name, built_in, overrides.remove(table_name))?;
+        let tables = [overrides.remove(table_name), own.remove(table_name)];
+        let table = load_table(table_name, built_in, tables)?;
+        overrides.extend(own);
         let mut environment = new_environment();
         add_phrases(&mut environment, table_name, &table)?;
         for (name, source) in LAYOUTS {
@@ -222,14 +234,18 @@ fn template_error(name: &str, err: &minijinja::Error) -> MailError {
     }
 }
 
-/// Parses a table, and lays the operator's phrases over it.
-fn load_table(name: &str, built_in: &str, overrides: Option<String>) -> Result<Table, MailError> {
+/// Parses a table, and lays the operator's phrases over it, one table over the other.
+fn load_table(
+    name: &str,
+    built_in: &str,
+    overrides: [Option<String>; 2],
+) -> Result<Table, MailError> {
     let wrong = |err: toml::de::Error| MailError::Template {
         name: name.to_owned(),
         reason: err.to_string().trim_end().replace('\n', " "),
     };
     let mut table: toml::Table = toml::from_str(built_in).map_err(wrong)?;
-    if let Some(text) = overrides {
+    for text in overrides.into_iter().flatten() {
         lay_over(&mut table, toml::from_str(&text).map_err(wrong)?);
     }
     table.try_into().map_err(wrong)
@@ -274,6 +290,23 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, MailError> {
         files.insert(name, text);
     }
     Ok(files)
+}
+
+/// Returns the names of the folders within the operator's folder.
+pub(super) fn subfolders(folder: &Path) -> Result<Vec<String>, MailError> {
+    let wrong = |err: std::io::Error| MailError::Template {
+        name: folder.display().to_string(),
+        reason: err.to_string(),
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(wrong)? {
+        let entry = entry.map_err(wrong)?;
+        if entry.path().is_dir() {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Returns every file name that the operator's folder may hold.

@@ -67,21 +67,10 @@ impl Target {
     }
 
     fn verbatim(&self, verbatim: &str, database: Option<&str>) -> Result<String, String> {
-        let mut text = String::new();
-        for (key, whole) in attributes(verbatim)? {
-            if matches!(key.as_str(), "pwd" | "password") {
-                return Err(
-                    "a connection string must not hold a password; hint: give it as a secret"
-                        .into(),
-                );
-            }
-            // The statements name no database: which base is read is said here and nowhere else.
-            if database.is_some() && matches!(key.as_str(), "database" | "initial catalog") {
-                continue;
-            }
-            text.push_str(&whole);
-            text.push(';');
-        }
+        // The statements name no database: which base is read is said here and nowhere else.
+        let mut text = without_password(verbatim, |key| {
+            database.is_some() && matches!(key, "database" | "initial catalog")
+        })?;
         if let Login::Sql { user, password } = &self.login {
             if !user.is_empty() {
                 self.put(&mut text, "UID", user)?;
@@ -127,27 +116,102 @@ impl Target {
     }
 
     fn put(&self, text: &mut String, key: &str, value: &str) -> Result<(), String> {
-        if value.chars().any(char::is_control) {
-            return Err(format!("the attribute {key} holds a control character"));
-        }
-        let plain = |c: char| c.is_ascii_alphanumeric() || ".,\\/:_-".contains(c);
-        text.push_str(key);
-        text.push('=');
-        if value.chars().all(plain) && !value.is_empty() {
-            text.push_str(value);
-        } else if value.contains('}') && self.is_freetds() {
+        if value.contains('}') && self.is_freetds() {
             // `Unverified:` FreeTDS ends a braced value at the first brace and knows no doubled one.
             return Err(format!(
                 "the attribute {key} holds a }}, which FreeTDS cannot take"
             ));
-        } else {
-            text.push('{');
-            text.push_str(&value.replace('}', "}}"));
-            text.push('}');
         }
-        text.push(';');
-        Ok(())
+        attribute(text, key, value)
     }
+}
+
+/// What the connection string of an Oracle database is made of.
+pub struct OracleTarget {
+    /// A driver's registered name, or the absolute path of its library.
+    pub driver: String,
+    /// A TNS name, or `//host:1521/service`.
+    pub dbq: String,
+    /// Who logs in; may be empty where the connection string says it.
+    pub user: String,
+    /// The password; without one the driver logs in by itself (a wallet).
+    pub password: Option<SecretString>,
+    /// Bytes that the driver fetches at once.
+    pub fetch_buffer: u32,
+    /// A connection string that takes the place of driver, name and buffer.
+    pub verbatim: Option<String>,
+}
+
+impl fmt::Debug for OracleTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OracleTarget")
+            .field("driver", &self.driver)
+            .field("dbq", &self.dbq)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OracleTarget {
+    /// Returns the connection string.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the attribute which cannot be written; never its value.
+    pub fn string(&self) -> Result<SecretString, String> {
+        let mut text = match &self.verbatim {
+            Some(verbatim) => without_password(verbatim, |_| false)?,
+            None => {
+                let mut text = String::new();
+                attribute(&mut text, "Driver", &self.driver)?;
+                attribute(&mut text, "DBQ", &self.dbq)?;
+                attribute(&mut text, "FBS", &self.fetch_buffer.to_string())?;
+                text
+            }
+        };
+        if !self.user.is_empty() {
+            attribute(&mut text, "UID", &self.user)?;
+        }
+        if let Some(password) = &self.password {
+            attribute(&mut text, "PWD", password.expose_secret())?;
+        }
+        Ok(text.into())
+    }
+}
+
+/// Writes one attribute, its value in braces where it holds anything but plain characters.
+fn attribute(text: &mut String, key: &str, value: &str) -> Result<(), String> {
+    if value.chars().any(char::is_control) {
+        return Err(format!("the attribute {key} holds a control character"));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".,\\/:_-".contains(c);
+    text.push_str(key);
+    text.push('=');
+    if value.chars().all(plain) && !value.is_empty() {
+        text.push_str(value);
+    } else {
+        text.push('{');
+        text.push_str(&value.replace('}', "}}"));
+        text.push('}');
+    }
+    text.push(';');
+    Ok(())
+}
+
+/// Returns an operator's own connection string without the attributes that `leave_out` names, ending in a semicolon.
+fn without_password(verbatim: &str, leave_out: impl Fn(&str) -> bool) -> Result<String, String> {
+    let mut text = String::new();
+    for (key, whole) in attributes(verbatim)? {
+        if matches!(key.as_str(), "pwd" | "password") {
+            return Err(
+                "a connection string must not hold a password; hint: give it as a secret".into(),
+            );
+        }
+        if !leave_out(&key) {
+            text.push_str(&whole);
+            text.push(';');
+        }
+    }
+    Ok(text)
 }
 
 /// Splits a connection string into its attributes: the key in lower case, and the whole attribute as written.
@@ -248,5 +312,33 @@ mod tests {
         assert!(target.string(None).unwrap_err().contains("password"));
         target.verbatim = Some("DRIVER={x".into());
         assert!(target.string(None).is_err());
+    }
+
+    #[test]
+    fn an_oracle_database_is_named_and_its_password_cannot_add_an_attribute() {
+        let mut target = OracleTarget {
+            driver: "Oracle 19 ODBC driver".into(),
+            dbq: "//erp.local:1521/WINT".into(),
+            user: "reader".into(),
+            password: Some("a;DBQ=x}b".to_owned().into()),
+            fetch_buffer: 60_000,
+            verbatim: None,
+        };
+        let text = |target: &OracleTarget| target.string().unwrap().expose_secret().to_owned();
+        assert_eq!(
+            text(&target),
+            "Driver={Oracle 19 ODBC driver};DBQ=//erp.local:1521/WINT;FBS=60000;UID=reader;PWD={a;DBQ=x}}b};"
+        );
+        assert!(!format!("{target:?}").contains("DBQ=x"));
+        target.verbatim = Some("DSN=winthor;BNF=T".into());
+        assert_eq!(
+            text(&target),
+            "DSN=winthor;BNF=T;UID=reader;PWD={a;DBQ=x}}b};"
+        );
+        target.verbatim = Some("DSN=winthor;PWD=x".into());
+        assert!(target.string().unwrap_err().contains("password"));
+        target.verbatim = None;
+        target.dbq = "x\ny".into();
+        assert!(target.string().unwrap_err().contains("DBQ"));
     }
 }

@@ -1,6 +1,7 @@
 //! What a driver's error means: by SQLSTATE, native code and message, since drivers name the same event differently.
 
 use crate::adapters::http::text::one_line;
+use crate::adapters::odbc::vendors;
 use crate::domain::ports::PortError;
 
 /// The longest message kept.
@@ -74,6 +75,9 @@ impl Fault {
 
 /// Decides what an error is. The server's own numbers win over the SQLSTATE, which drivers choose differently.
 fn kind(state: &str, native: i32, message: &str) -> Kind {
+    if let Some(kind) = vendors::kind(state, native, message) {
+        return kind;
+    }
     match native {
         // Log-in failed, untrusted domain, locked out, password expired or to be changed.
         18_450 | 18_452 | 18_456 | 18_470 | 18_486 | 18_487 | 18_488 => return Kind::Denied,

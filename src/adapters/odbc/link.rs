@@ -12,9 +12,9 @@ use crate::adapters::odbc::fault::Fault;
 /// A statement with its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// The statement, with a `?` for each value.
+    /// The statement, with a `?` for each value; after [`super::values::TIMESTAMP`] it is bound as one.
     pub text: String,
-    /// The values, bound as wide text.
+    /// The values, as text.
     pub values: Vec<String>,
     /// The most characters of each column; a longer one is an error, never cut.
     pub widths: Vec<usize>,

@@ -5,13 +5,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use odbc_api::buffers::{ColumnarBuffer, WCharColumn};
+use odbc_api::parameter::{InputParameter, WithDataType};
+use odbc_api::sys::Timestamp;
 use odbc_api::{
-    Connection, ConnectionOptions, Cursor, Error, IntoParameter, ResultSetMetadata, environment,
+    Connection, ConnectionOptions, Cursor, DataType, Error, IntoParameter, ResultSetMetadata,
+    environment,
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::odbc::fault::{Fault, Kind};
 use crate::adapters::odbc::link::{Limits, Query, Rows};
+use crate::adapters::odbc::values::{TIMESTAMP, Value, typed};
 
 /// The most rows fetched at once.
 const BUNCH: usize = 2000;
@@ -164,16 +168,15 @@ fn serve(
 
 fn run(connection: &Connection<'_>, job: &Job) -> Result<(), Fault> {
     let query = &job.query;
-    let values: Vec<_> = query
-        .values
-        .iter()
-        .map(|value| value.as_str().into_parameter())
-        .collect();
+    let values = typed(&query.text, &query.values)?;
+    let values: Vec<_> = values.iter().map(bound).collect();
     let seconds = Some(job.seconds.try_into().unwrap_or(usize::MAX));
+    // The mark has done its work, and drivers look for parameters by themselves.
+    let statement = query.text.replace(TIMESTAMP, "");
     let cursor = if values.is_empty() {
-        connection.execute(&query.text, (), seconds)
+        connection.execute(&statement, (), seconds)
     } else {
-        connection.execute(&query.text, &values[..], seconds)
+        connection.execute(&statement, &values[..], seconds)
     };
     let Some(mut cursor) = cursor.map_err(fault)? else {
         return Err(Fault::new(Kind::Refused, "the statement returns no rows"));
@@ -198,6 +201,24 @@ fn run(connection: &Connection<'_>, job: &Job) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+fn bound(value: &Value) -> Box<dyn InputParameter + '_> {
+    match value {
+        Value::Text(text) => Box::new(text.as_str().into_parameter()),
+        Value::Timestamp([year, month, day, hour, minute, second]) => Box::new(WithDataType {
+            value: Timestamp {
+                year: i16::try_from(*year).unwrap_or(i16::MAX),
+                month: *month,
+                day: *day,
+                hour: *hour,
+                minute: *minute,
+                second: *second,
+                fraction: 0,
+            },
+            data_type: DataType::Timestamp { precision: 0 },
+        }),
+    }
 }
 
 fn text(bunch: &ColumnarBuffer<WCharColumn>) -> Result<Rows, Fault> {

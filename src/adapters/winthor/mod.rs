@@ -1,5 +1,6 @@
-//! WinThor: what its packagings are called (`code`), how its services are reached (`session`, `wire`), what stock they tell
-//! of (`stock`), what it holds of the store's orders (`orders`), and what `doctor` asks (`checks`).
+//! WinThor by two roads: what its packagings are called (`code`), how its services are reached (`session`, `wire`), what
+//! stock they tell of (`stock`), what it holds of the store's orders (`orders`), and what `doctor` asks (`checks`); and
+//! its database (`sql`, `sql_text`).
 //!
 //! Nothing is ever written there.
 
@@ -8,6 +9,13 @@ pub mod code;
 mod checks;
 mod orders;
 mod session;
+pub mod sql;
+mod sql_checks;
+mod sql_orders;
+mod sql_page;
+mod sql_rows;
+mod sql_stock;
+pub mod sql_text;
 mod stock;
 mod wire;
 
@@ -57,7 +65,10 @@ impl<'a> Winthor<'a> {
 
 const NOT_BOOKED: &str = "WinThor takes the store's orders by itself; nothing is booked there";
 
-impl MovementSink for Winthor<'_> {
+/// The place of movements, where none are booked.
+pub struct NothingBooked;
+
+impl MovementSink for NothingBooked {
     fn check(&self, _: &Movement) -> Result<(), String> {
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::sandbox::http::{Reply, Request, Server};
 use crate::sandbox::vtex::documents;
 use crate::sandbox::vtex::hook::{self, Postmen};
 use crate::sandbox::vtex::model::{Order, Refusal, VtexModel};
-use crate::sandbox::{APP_KEY, APP_TOKEN, SandboxClock};
+use crate::sandbox::{ACCOUNT, APP_KEY, APP_TOKEN, SandboxClock};
 
 /// A running store.
 pub struct VtexServer {
@@ -197,7 +197,11 @@ impl Desk {
                 let hire = || Postmen::start(&self.model, &self.clock);
                 let mut postmen = self.postmen.lock().unwrap_or_else(PoisonError::into_inner);
                 postmen.get_or_insert_with(hire);
-                Reply::empty(200)
+                // The contract has the answer look like an event.
+                let origin = json!({"Account": ACCOUNT, "Key": APP_KEY});
+                let event = json!({"Domain": "Fulfillment", "OrderId": "", "State": "", "LastState": "",
+                    "LastChange": "", "CurrentChange": "", "Origin": origin});
+                Reply::json(200, &event)
             }
             "DELETE" => match lock(&self.model).hook_config.take() {
                 Some(_) => Reply::empty(200),

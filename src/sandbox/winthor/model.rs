@@ -118,7 +118,7 @@ impl WinthorModel {
             let at = usize::try_from(number).unwrap_or(0);
             let packaging = |(i, factor): (u64, &&str)| Packaging {
                 // Some codes are longer than any 64-bit number.
-                code: if number % 7 == 0 {
+                code: if number.is_multiple_of(7) {
                     format!("9999999999999{number:05}{i:02}")
                 } else {
                     format!("7890000{number:05}{i}")
@@ -143,7 +143,7 @@ impl WinthorModel {
                     .collect(),
                 shelves: [(BRANCH.to_owned(), shelf(1)), (OTHER.to_owned(), shelf(2))].into(),
                 on_web: true,
-                unlimited: number % 29 == 0,
+                unlimited: number.is_multiple_of(29),
                 resale: true,
                 kind: "L".into(),
             };

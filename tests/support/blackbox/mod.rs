@@ -19,6 +19,7 @@ pub mod trace;
 pub mod upgrade;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -222,7 +223,8 @@ impl Field {
         let _ = std::fs::remove_file(&copy);
         assert_eq!(self.run(&["backup", copy.to_str().unwrap()]), Some(0));
         Moment {
-            at: self.shop.sandbox.clock.now().0,
+            ahead: self.ahead(),
+            mails: self.mails(),
             state: std::fs::read(&copy).unwrap(),
             mark: std::fs::read(self.shop.path("state.sqlite.mark")).unwrap(),
             vtex: self.shop.sandbox.vtex.with(|store| store.clone()),
@@ -230,18 +232,42 @@ impl Field {
         }
     }
 
-    /// Makes everything as it was then.
+    /// How far the other side's clock is ahead of the machine's, in milliseconds.
+    fn ahead(&self) -> i64 {
+        let real = jiff::Timestamp::now().as_millisecond();
+        self.shop.sandbox.clock.now().0 - real
+    }
+
+    /// Every mail that was delivered, by its file's name.
+    fn mails(&self) -> Vec<(OsString, Vec<u8>)> {
+        let files = std::fs::read_dir(self.shop.path("mail"))
+            .into_iter()
+            .flatten();
+        let file = |entry: std::fs::DirEntry| {
+            let text = std::fs::read(entry.path()).unwrap();
+            (entry.file_name(), text)
+        };
+        files.map(|entry| file(entry.unwrap())).collect()
+    }
+
+    /// Makes everything as it was then, but for the clocks' own going on: the state remembers how far the other one is
+    /// ahead.
     pub fn go_back(&self, to: &Moment) {
         for end in ["-wal", "-shm"] {
             let _ = std::fs::remove_file(self.shop.path(&format!("state.sqlite{end}")));
         }
         std::fs::write(self.shop.path("state.sqlite"), &to.state).unwrap();
         std::fs::write(self.shop.path("state.sqlite.mark"), &to.mark).unwrap();
-        let _ = std::fs::remove_dir_all(self.shop.path("mail"));
+        let folder = self.shop.path("mail");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).unwrap();
+        for (name, text) in &to.mails {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
         let sandbox = &self.shop.sandbox;
         sandbox.vtex.with(|store| *store = to.vtex.clone());
         sandbox.dragonfish.with(|erp| *erp = to.dragonfish.clone());
-        sandbox.clock.advance(to.at - sandbox.clock.now().0);
+        sandbox.clock.advance(to.ahead - self.ahead());
     }
 
     /// How many movements the ERP has booked for us.
@@ -261,7 +287,8 @@ impl Field {
 
 /// The state file and the other side at one moment.
 pub struct Moment {
-    at: i64,
+    ahead: i64,
+    mails: Vec<(OsString, Vec<u8>)>,
     /// The state file.
     pub state: Vec<u8>,
     mark: Vec<u8>,

@@ -131,6 +131,7 @@ impl Mutant {
             Self::TooLate => rates.too_late = 500,
             Self::PartialIsAll => rates.partial = 300,
             Self::OrdersBefore => rates.hands = true,
+            Self::NoHold => rates.restores = true,
             Self::NoConfirmation | Self::InflightCleared => {
                 rates.hasty = true;
                 rates.write = 400;

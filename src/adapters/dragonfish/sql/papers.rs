@@ -346,19 +346,19 @@ mod tests {
 
     #[test]
     fn the_bar_code_shown_begins_with_a_digit_or_is_the_longest() {
-        let chosen = |codes: &[&str]| {
+        let best = |codes: &[&str]| {
             let codes: Vec<_> = codes.iter().map(|code| bar_code(code)).collect();
-            super::chosen(&codes).map(|code| code.code.clone())
+            chosen(&codes).map(|code| code.code.clone())
         };
         assert_eq!(
-            chosen(&["ART!N01!42", "7790001", "7790002000"]).as_deref(),
+            best(&["ART!N01!42", "7790001", "7790002000"]).as_deref(),
             Some("7790001")
         );
         assert_eq!(
-            chosen(&["AB", "ART!N01!42", "XYZ!N01!42"]).as_deref(),
+            best(&["AB", "ART!N01!42", "XYZ!N01!42"]).as_deref(),
             Some("ART!N01!42")
         );
-        assert_eq!(chosen(&[]), None);
+        assert_eq!(best(&[]), None);
     }
 
     fn row(id: &str, annulled: bool) -> Row {

@@ -20,6 +20,7 @@ use crate::domain::time::Moment;
 
 const LIST: &str = "/api/stock-vtex/v1/available/list";
 const ROAD: &str = "api";
+const BULK: &str = "api bulk";
 /// How far ahead of ours a row's date may be, whatever the database's zone, to be believed.
 const BELIEVED_AHEAD_MS: i64 = 24 * 3_600_000;
 
@@ -177,7 +178,12 @@ impl Winthor<'_> {
     }
 
     /// Puts rows together; `wanted` are the codes that the answer must speak of.
-    fn levels(&self, gathered: Gathered, wanted: &[ErpCode]) -> PortResult<StockLevels> {
+    fn levels(
+        &self,
+        gathered: Gathered,
+        wanted: &[ErpCode],
+        road: &str,
+    ) -> PortResult<StockLevels> {
         let Gathered {
             rows,
             answered,
@@ -218,7 +224,7 @@ impl Winthor<'_> {
         Ok(StockLevels {
             variants,
             missing,
-            road: ROAD.to_owned(),
+            road: road.to_owned(),
             ..StockLevels::default()
         })
     }
@@ -380,7 +386,8 @@ fn of_product(
 ///
 /// Dates have whole seconds, so the milliseconds of a mark are free. They hold the minute at which its newest date was
 /// first seen, or that the overlap is over: once nothing newer has come for longer than that, what was under way then has
-/// ended, and a quiet evening need not read its last minutes again until morning.
+/// ended, and a quiet evening need not read its last minutes again until morning. The next newer date takes its own overlap
+/// off, so a mark may go back then.
 fn next_mark(before: Option<i64>, newest: Option<i64>, overlap: i64, now: Moment) -> i64 {
     const ROUND: i64 = 500;
     let minute = now.0.div_euclid(60_000).rem_euclid(ROUND);
@@ -424,7 +431,7 @@ impl StockSource for Winthor<'_> {
             .map(|code| product_of(self.config.sku_code, code));
         let Some(products) = products.collect::<Option<BTreeSet<_>>>() else {
             let gathered = self.branches(&Asked::default(), &|_| {})?;
-            return self.levels(gathered, codes);
+            return self.levels(gathered, codes, ROAD);
         };
         let mut all = Gathered::default();
         for product in &products {
@@ -441,12 +448,12 @@ impl StockSource for Winthor<'_> {
         let missing = &all.missing;
         all.rows.retain(|row| !missing.contains_key(&row.branch));
         all.answered.retain(|branch| !missing.contains_key(branch));
-        self.levels(all, codes)
+        self.levels(all, codes, ROAD)
     }
 
     fn read_all(&self, progress: &dyn Fn(u64)) -> PortResult<StockLevels> {
         let gathered = self.branches(&Asked::default(), progress)?;
-        self.levels(gathered, &[])
+        self.levels(gathered, &[], BULK)
     }
 
     fn read_wanted(
@@ -456,7 +463,7 @@ impl StockSource for Winthor<'_> {
     ) -> PortResult<StockLevels> {
         let wanted: Vec<_> = wanted.iter().cloned().collect();
         let gathered = self.branches(&Asked::default(), progress)?;
-        self.levels(gathered, &wanted)
+        self.levels(gathered, &wanted, BULK)
     }
 
     fn changed_since(&self, watermark: Option<i64>) -> PortResult<Option<Changes>> {

@@ -149,9 +149,11 @@ impl Winthor<'_> {
     fn branches(&self, asked: &Asked<'_>, told: &dyn Fn(u64)) -> PortResult<Gathered> {
         let mut gathered = Gathered::default();
         let mut failure = None;
+        let mut before = 0;
         for branch in &self.branches {
-            match self.rows(branch, asked, told) {
+            match self.rows(branch, asked, &|rows| told(before + rows)) {
                 Ok(found) => {
+                    before += u64::try_from(found.rows.len()).unwrap_or(0);
                     gathered.answered.insert(branch.clone());
                     if found.moved {
                         gathered.moved.insert(branch.clone());
@@ -431,7 +433,7 @@ impl StockSource for Winthor<'_> {
             .map(|code| product_of(self.config.sku_code, code));
         let Some(products) = products.collect::<Option<BTreeSet<_>>>() else {
             let gathered = self.branches(&Asked::default(), &|_| {})?;
-            return self.levels(gathered, codes, ROAD);
+            return self.only(gathered, codes);
         };
         let mut all = Gathered::default();
         for product in &products {
@@ -448,7 +450,7 @@ impl StockSource for Winthor<'_> {
         let missing = &all.missing;
         all.rows.retain(|row| !missing.contains_key(&row.branch));
         all.answered.retain(|branch| !missing.contains_key(branch));
-        self.levels(all, codes, ROAD)
+        self.only(all, codes)
     }
 
     fn read_all(&self, progress: &dyn Fn(u64)) -> PortResult<StockLevels> {
@@ -513,6 +515,13 @@ impl StockSource for Winthor<'_> {
 }
 
 impl Winthor<'_> {
+    /// Puts rows together for the codes asked for: the product's other packagings come along, and were not asked for.
+    fn only(&self, gathered: Gathered, codes: &[ErpCode]) -> PortResult<StockLevels> {
+        let mut levels = self.levels(gathered, codes, ROAD)?;
+        levels.variants.retain(|code, _| codes.contains(code));
+        Ok(levels)
+    }
+
     /// Reads the rows that changed since a mark; without one, the newest.
     fn changed(&self, branch: &BaseCode, mark: Option<i64>) -> PortResult<Vec<Row>> {
         if mark.is_some() {

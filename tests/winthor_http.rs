@@ -564,21 +564,10 @@ fn every_parameter_is_sent_as_the_page_names_it_with_raw_commas() {
     let wire = peer(vec![page(&[("11-100", "1", "1")], false)]);
     on(&wire.url(), keys, &["1"], |w| w.read(&[code("11-100")])).unwrap();
     let line = &wire.lines()[1];
-    for part in [
-        "/api/stock-vtex/v1/available/list?branchId=1&",
-        "callOrigin=WSH",
-        "&categoryId=1",
-        "subcategoryId=2",
-        "sectionId=3",
-        "departmentId=4",
-        "providerId=5",
-        "resale=true",
-        "merchandiseType=CB,KT,L",
-        "productId=100",
-        "order=lastChange",
-        "page=1&pageSize=7",
-        "usesPackagingSales=true",
-    ] {
+    let parts = "/api/stock-vtex/v1/available/list?branchId=1& callOrigin=WSH &categoryId=1 subcategoryId=2 \
+                 sectionId=3 departmentId=4 providerId=5 resale=true merchandiseType=CB,KT,L productId=100 \
+                 order=lastChange page=1&pageSize=7 usesPackagingSales=true";
+    for part in parts.split(' ') {
         assert!(line.contains(part), "{part} in {line}");
     }
 }

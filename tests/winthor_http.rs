@@ -753,16 +753,8 @@ fn doctor_finds_a_sound_installation_sound() {
     let checks = on(&sandbox.winthor.url(), "", &["1", "2"], |w| w.checks());
     let bad = |check: &&Check| check.outcome != CheckOutcome::Ok && check.name != "erp.transport";
     assert_eq!(checks.iter().find(bad), None);
-    for name in [
-        "erp.log-in",
-        "erp.branch.2",
-        "erp.first-page",
-        "erp.packagings",
-        "erp.division",
-        "erp.changes",
-        "erp.refusal",
-        "erp.orders",
-    ] {
+    let names = "log-in branch.2 first-page packagings division changes refusal orders";
+    for name in names.split(' ').map(|name| format!("erp.{name}")) {
         assert!(checks.iter().any(|check| check.name == name), "{name}");
     }
     assert_eq!(sandbox.violations(), Vec::<String>::new());

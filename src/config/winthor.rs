@@ -206,6 +206,9 @@ pub enum CallOrigin {
 pub struct OrdersConfig {
     /// The path; `{order}` stands for the store's order id.
     pub path: String,
+    /// How many orders are looked up by one call, their ids joined by commas. Unverified: whether the service takes more
+    /// than one.
+    pub at_once: u32,
     /// Where the list of orders stands in the answer, as a JSON pointer; empty for the answer itself.
     pub list: String,
     /// The store's order id within an order.
@@ -232,6 +235,7 @@ impl Default for OrdersConfig {
     fn default() -> Self {
         Self {
             path: "/api/wholesale/v1/orders/list?orderIdSeller={order}".into(),
+            at_once: 1,
             list: "/items".into(),
             order: "/orderIdSeller".into(),
             number: "/orderId".into(),
@@ -343,6 +347,7 @@ pub(super) fn check(check: &mut Check, config: &Config, winthor: &WinthorConfig)
         ("erp.winthor.page_size", winthor.page_size, 1, 5000),
         ("erp.winthor.max_pages", winthor.max_pages, 1, 100_000),
         ("erp.winthor.first_page", winthor.first_page, 0, 1),
+        ("erp.winthor.orders.at_once", winthor.orders.at_once, 1, 500),
     ] {
         if value < least || value > most {
             fail(

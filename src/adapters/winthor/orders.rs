@@ -15,66 +15,80 @@ use crate::domain::ports::{OrderBook, PortError, PortResult};
 use crate::domain::qty::Qty;
 use crate::domain::stock::HeldOrder;
 
+const NAME: &str = "look up orders in WinThor";
+
 impl OrderBook for Winthor<'_> {
     fn held(&self, orders: &[OrderId]) -> PortResult<BTreeMap<OrderId, HeldOrder>> {
+        let at_once = usize::try_from(self.config.orders.at_once).unwrap_or(1);
         let mut held = BTreeMap::new();
-        for order in orders {
-            if let Some(found) = self.order(order)? {
-                held.insert(order.clone(), found);
-            }
+        for chunk in orders.chunks(at_once.max(1)) {
+            held.extend(self.orders(chunk)?);
         }
         Ok(held)
     }
 }
 
 impl Winthor<'_> {
-    /// Looks up one order; `None` when WinThor does not hold it, or holds it as canceled.
-    pub(super) fn order(&self, id: &OrderId) -> PortResult<Option<HeldOrder>> {
-        const NAME: &str = "look up an order in WinThor";
+    /// Looks up some orders by one call; what WinThor does not hold, or holds as canceled, is not in the answer.
+    pub(super) fn orders(&self, ids: &[OrderId]) -> PortResult<BTreeMap<OrderId, HeldOrder>> {
         let names = &self.config.orders;
-        let path = names.path.replace("{order}", &encoded(id.as_str()));
-        let Some(body) = self.session.get(NAME, &format!("{id}"), &path)? else {
-            return Ok(None);
+        let about = match ids {
+            [one] => one.to_string(),
+            many => format!("{} of them", many.len()),
         };
-        let refuse = |why: &str| PortError::rejected(format!("{NAME} {id}: {why}"));
-        let list = body.pointer(&names.list);
-        let list = match list {
+        let refuse = |why: &str| PortError::rejected(format!("{NAME} {about}: {why}"));
+        let asked: Vec<_> = ids.iter().map(|id| encoded(id.as_str())).collect();
+        let path = names.path.replace("{order}", &asked.join(","));
+        let Some(body) = self.session.get(NAME, &about, &path)? else {
+            return Ok(BTreeMap::new());
+        };
+        // An order on another page would count as one that is not there.
+        if body.get("hasNext") == Some(&Value::Bool(true)) {
+            let hint = "hint: erp.winthor.orders.at_once, or a pageSize in erp.winthor.orders.path";
+            return Err(refuse(&format!("more than one page; {hint}")));
+        }
+        let list = match body.pointer(&names.list) {
             Some(Value::Array(list)) => list.as_slice(),
             Some(one @ Value::Object(_)) => std::slice::from_ref(one),
             Some(_) | None => {
                 return Err(refuse("no list of orders; hint: erp.winthor.orders.list"));
             }
         };
-        let ours =
-            |row: &&Value| row.pointer(&names.order).and_then(text).as_deref() == Some(id.as_str());
-        let mut live = Vec::new();
-        for row in list.iter().filter(ours) {
-            let position = row.pointer(&names.position).and_then(text);
-            let position =
-                position.ok_or_else(|| refuse("no position; hint: erp.winthor.orders.position"))?;
-            if !names.canceled_positions.contains(&position) {
-                live.push((row, position));
+        let mut held: BTreeMap<OrderId, HeldOrder> = BTreeMap::new();
+        for row in list {
+            let named = row.pointer(&names.order).and_then(text);
+            let Some(id) = ids.iter().find(|id| named.as_deref() == Some(id.as_str())) else {
+                continue;
+            };
+            let Some(found) = self.of_row(row).map_err(|why| refuse(&why))? else {
+                continue;
+            };
+            match held.get_mut(id) {
+                // One order of the store may be several there, as one for each branch.
+                Some(before) => {
+                    before.reserved &= found.reserved;
+                    before.lines.extend(found.lines);
+                }
+                None => drop(held.insert(id.clone(), found)),
             }
         }
-        let mut live = live.into_iter();
-        let Some((row, position)) = live.next() else {
+        Ok(held)
+    }
+
+    /// Reads one order of the answer; `None` when it is canceled.
+    fn of_row(&self, row: &Value) -> Result<Option<HeldOrder>, String> {
+        let names = &self.config.orders;
+        let position = row.pointer(&names.position).and_then(text);
+        let position = position.ok_or("no position; hint: erp.winthor.orders.position")?;
+        if names.canceled_positions.contains(&position) {
             return Ok(None);
-        };
-        let mut held = HeldOrder {
-            number: row
-                .pointer(&names.number)
-                .and_then(text)
-                .unwrap_or_else(|| "?".into()),
-            reserved: names.reserved_positions.contains(&position),
-            lines: self.lines(row).map_err(|why| refuse(&why))?,
-        };
-        // One order of the store may be several there, as one for each branch.
-        for (row, position) in live {
-            held.reserved &= names.reserved_positions.contains(&position);
-            held.lines
-                .extend(self.lines(row).map_err(|why| refuse(&why))?);
         }
-        Ok(Some(held))
+        let number = row.pointer(&names.number).and_then(text);
+        Ok(Some(HeldOrder {
+            number: number.unwrap_or_else(|| "?".into()),
+            reserved: names.reserved_positions.contains(&position),
+            lines: self.lines(row)?,
+        }))
     }
 
     fn lines(&self, order: &Value) -> Result<Vec<(ErpCode, BaseCode, Qty)>, String> {

@@ -17,6 +17,7 @@ use crate::adapters::http::json::{is_web_page, parse_json, parse_json_bytes};
 use crate::adapters::http::text::one_line;
 use crate::config::winthor::{LogInFields, PasswordHash, TokenForm, WinthorConfig};
 use crate::domain::ports::{PortError, PortResult};
+use crate::domain::time::Moment;
 
 /// What stays as it is in a query value; commas do, since one consumer found them needed so.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
@@ -90,6 +91,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Returns wall time.
+    pub(super) fn now(&self) -> Moment {
+        self.calls.env().clock.now()
+    }
+
     fn fetch(&self, name: &'static str, about: &str, path: &str, anew: bool) -> PortResult<Reply> {
         let token = self.token(anew)?;
         let request = Request {
@@ -103,11 +109,17 @@ impl<'a> Session<'a> {
         };
         self.calls.read(&request, |answer| {
             if answer.status == 401 {
-                return Verdict::Take(Reply::LoggedOut(explain(answer)));
+                return Verdict::Take(Reply::LoggedOut(self.explain(answer, &token)));
             }
-            match Verdict::of_status(answer, self.calls.env().clock.now()) {
-                Some(Verdict::Refuse(_)) => Verdict::Refuse(explain(answer)),
-                Some(verdict) => verdict,
+            match Verdict::of_status(answer, self.now()) {
+                Some(Verdict::Refuse(reason)) if (300..400).contains(&answer.status) => {
+                    Verdict::Refuse(reason)
+                }
+                Some(Verdict::Refuse(_)) => Verdict::Refuse(self.explain(answer, &token)),
+                Some(Verdict::Again(_)) => Verdict::Again(self.explain(answer, &token)),
+                Some(Verdict::Deny(_)) => Verdict::Deny(self.explain(answer, &token)),
+                Some(Verdict::Wait(_, wait)) => Verdict::Wait(self.explain(answer, &token), wait),
+                Some(Verdict::Take(never)) => Verdict::Take(never),
                 None if answer.status == 404 && is_web_page(answer) => {
                     Verdict::Refuse("404 with a web page instead of data".to_owned())
                 }
@@ -168,11 +180,11 @@ impl<'a> Session<'a> {
             200..=299 => {}
             400 | 401 | 403 => {
                 let hint = "hint: user, password, login_fields, password_hash";
-                let reason = format!("{title}: {}; {hint}", explain(&answer));
+                let reason = format!("{title}: {}; {hint}", self.explain(&answer, &hashed));
                 return Err(PortError::denied(reason));
             }
             _ => {
-                let reason = format!("{title}: {}", explain(&answer));
+                let reason = format!("{title}: {}", self.explain(&answer, &hashed));
                 return Err(match self.calls.asked_wait(&answer) {
                     retry_after @ Some(_) => PortError::Transient {
                         reason,
@@ -193,6 +205,28 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Describes an answer in the services' own words, of which there are two forms; never what was sent in secret.
+    fn explain(&self, answer: &Answer, sent: &SecretString) -> String {
+        let status = status_text(answer);
+        let Ok(Value::Object(body)) = parse_json_bytes::<Value>(&answer.body) else {
+            return status;
+        };
+        let said = ["message", "description", "detailedMessage"];
+        let said = said.iter().filter_map(|key| body.get(*key)?.as_str());
+        let mut said: Vec<_> = said.map(|text| one_line(text, EXCERPT)).collect();
+        said.dedup();
+        if said.is_empty() {
+            return status;
+        }
+        let mut text = format!("{status}; {}", said.join("; "));
+        for secret in [sent.expose_secret(), self.password.expose_secret().trim()] {
+            if !secret.is_empty() {
+                text = text.replace(secret, "***");
+            }
+        }
+        text
+    }
+
     fn hashed(&self) -> SecretString {
         let password = self.password.expose_secret().trim_end_matches(['\r', '\n']);
         let digits = |text: &str| -> String {
@@ -205,21 +239,6 @@ impl<'a> Session<'a> {
             PasswordHash::Plain => password.to_owned().into(),
         }
     }
-}
-
-/// Describes an answer in the services' own words, of which there are two forms.
-fn explain(answer: &Answer) -> String {
-    let status = status_text(answer);
-    let Ok(Value::Object(body)) = parse_json_bytes::<Value>(&answer.body) else {
-        return status;
-    };
-    let said = ["message", "description", "detailedMessage"];
-    let said = said.iter().filter_map(|key| body.get(*key)?.as_str());
-    let said: Vec<_> = said.map(|text| one_line(text, EXCERPT)).collect();
-    if said.is_empty() {
-        return status;
-    }
-    format!("{status}; {}", said.join("; "))
 }
 
 /// Encodes a query value.

@@ -19,6 +19,8 @@ pub const USER: &str = "INTEGRA";
 pub const PASSWORD: &str = "Sandbox1";
 /// What the log-in wants instead of it: MD5 of the password in capitals.
 const PASSWORD_MD5: &str = "BDB122192ECFF44B04A60855DB993D34";
+/// 1900-01-01T00:00:00, which stands where there is no date.
+const NO_DATE: Moment = Moment(-2_208_988_800_000);
 /// The largest page.
 const MOST_ROWS: usize = 2000;
 
@@ -194,7 +196,7 @@ fn list(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
             continue;
         }
         for (branch, shelf) in &product.shelves {
-            let old = since.is_some_and(|since| shelf.changed.unwrap_or(Moment(i64::MIN)) < since);
+            let old = since.is_some_and(|since| shelf.changed.unwrap_or(NO_DATE) < since);
             if !branches.contains(&branch.as_str()) || old {
                 continue;
             }
@@ -290,10 +292,12 @@ fn item(model: &WinthorModel, line: &Line<'_>) -> Value {
 }
 
 fn orders(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
-    let id = query
-        .get("orderIdSeller")
-        .and_then(|id| OrderId::parse(id).ok());
-    let found = id.as_ref().and_then(|id| Some((id, model.orders.get(id)?)));
+    let asked = query.get("orderIdSeller").map(String::as_str);
+    let ids = asked.unwrap_or_default().split(',');
+    let ids: Vec<OrderId> = ids.filter_map(|id| OrderId::parse(id).ok()).collect();
+    let found = ids
+        .iter()
+        .filter_map(|id| Some((id, model.orders.get(id)?)));
     let document = |(id, order): (&OrderId, &ErpOrder)| {
         let items = order.items.iter().map(|(product, units)| {
             let units: Value = serde_json::from_str(&units.to_string()).unwrap_or(Value::Null);
@@ -304,7 +308,7 @@ fn orders(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
             "branchId": crate::sandbox::winthor::model::BRANCH, "items": items.collect::<Vec<_>>(),
         })
     };
-    let items: Vec<_> = found.map(document).into_iter().collect();
+    let items: Vec<_> = found.map(document).collect();
     Reply::json(
         200,
         &json!({"first": true, "items": items, "hasNext": false}),

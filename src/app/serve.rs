@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::adapters::host::{self, FileLocks};
 use crate::app::Failure;
-use crate::app::stock_api::Shelves;
+use crate::app::stock_api::{Ages, Shelves};
 use crate::app::world::{Machine, open_options, open_store, secret, store_failure};
 use crate::cli::Cli;
 use crate::config::load::Loaded;
@@ -53,7 +53,7 @@ pub fn serve(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Fail
         return Err(Failure::new(Exit::Usage, reason));
     }
     let config = &loaded.config.serve;
-    let options = options(loaded, config)?;
+    let options = options(loaded, config, machine)?;
     // Checks the folder before a lock is made in it.
     open_options(loaded, machine)?;
     let locks = FileLocks::new(
@@ -89,7 +89,7 @@ pub fn serve(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-fn options(loaded: &Loaded, config: &ServeConfig) -> Result<Options, Failure> {
+fn options(loaded: &Loaded, config: &ServeConfig, machine: &Machine) -> Result<Options, Failure> {
     let wrong = |err: String| Failure::new(Exit::Config, err);
     let listen = config.listen.parse::<SocketAddr>();
     let listen = listen.map_err(|err| wrong(format!("serve.listen: {err}")))?;
@@ -108,7 +108,7 @@ fn options(loaded: &Loaded, config: &ServeConfig) -> Result<Options, Failure> {
         behind_proxy: config.behind_proxy,
         open_metrics: config.open_metrics,
         hook: hook.transpose()?,
-        stock: stock_api(loaded, config)?,
+        stock: stock_api(loaded, config, machine)?,
         stages: stages.map(|stage| stage.as_str()).collect(),
         stale_after_ms: config.stale_after.ms(),
         wake_every: config.wake_every.duration(),
@@ -135,7 +135,11 @@ fn key(loaded: &Loaded, hook: &HookConfig) -> Result<HookOptions, Failure> {
 }
 
 /// The available-stock interface, where it is configured.
-fn stock_api(loaded: &Loaded, config: &ServeConfig) -> Result<Option<StockApi>, Failure> {
+fn stock_api(
+    loaded: &Loaded,
+    config: &ServeConfig,
+    machine: &Machine,
+) -> Result<Option<StockApi>, Failure> {
     let Some(api) = &config.stock_api else {
         return Ok(None);
     };
@@ -152,9 +156,14 @@ fn stock_api(loaded: &Loaded, config: &ServeConfig) -> Result<Option<StockApi>, 
         );
         return Err(Failure::new(Exit::Config, reason));
     }
-    let (refresh, max_age) = (api.refresh.duration(), api.max_age.duration());
+    let ages = Ages {
+        refresh: api.refresh.duration(),
+        most: api.max_age.duration(),
+        // What is answered later is not read any more.
+        patience: config.answer_timeout.duration(),
+    };
     let offset_ms = offset_ms(&api.utc_offset);
-    let shelves = Shelves::new(loaded, refresh, max_age, offset_ms);
+    let shelves = Shelves::new(loaded, machine.clock.clone(), ages, offset_ms);
     Ok(Some(StockApi::new(
         tokens,
         api.largest_page,
@@ -296,7 +305,7 @@ pub fn checks(loaded: &Loaded) -> Vec<Check> {
             Err(err) => Check::new("serve.tls", CheckOutcome::Fail, err),
         });
     }
-    if config.hook.is_none() {
+    if config.hook.is_none() && config.stock_api.is_none() {
         return checks;
     }
     let at = &config.listen;

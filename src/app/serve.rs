@@ -26,6 +26,7 @@ use crate::config::serve::{HookConfig, ServeConfig, TlsConfig};
 use crate::domain::ports::{Check, CheckOutcome, Locks};
 use crate::exit::Exit;
 use crate::serve::bell::{Ran, Run};
+use crate::serve::login::LogIn;
 use crate::serve::stock::StockApi;
 use crate::serve::systemd::Supervisor;
 use crate::serve::tls::TlsFiles;
@@ -39,6 +40,8 @@ pub const SERVE_LOCK: &str = "serve";
 const MOST_BYTES: u64 = 1024 * 1024;
 /// The shortest value of the hook's header.
 const SHORTEST_TOKEN: usize = 32;
+/// The shortest password of the stock API's log-in.
+const SHORTEST_PASSWORD: usize = 12;
 /// How often a run under way is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a run may take to stop when the door closes: a movement under way is let finish.
@@ -156,6 +159,20 @@ fn stock_api(
         );
         return Err(Failure::new(Exit::Config, reason));
     }
+    let login = match (&api.user, &api.password) {
+        (Some(user), Some(source)) => {
+            let password = secret(loaded, "serve.stock_api.password", source)?;
+            if password.expose_secret().chars().count() < SHORTEST_PASSWORD {
+                let reason = format!(
+                    "serve.stock_api.password has fewer than {SHORTEST_PASSWORD} characters; hint: openssl rand -hex 16"
+                );
+                return Err(Failure::new(Exit::Config, reason));
+            }
+            let user = user.clone();
+            Some(LogIn { user, password })
+        }
+        _ => None,
+    };
     let ages = Ages {
         refresh: api.refresh.duration(),
         most: api.max_age.duration(),
@@ -166,6 +183,7 @@ fn stock_api(
     let shelves = Shelves::new(loaded, machine.clock.clone(), ages, offset_ms);
     Ok(Some(StockApi::new(
         tokens,
+        login,
         api.largest_page,
         Arc::new(shelves),
     )))

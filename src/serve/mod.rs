@@ -16,6 +16,7 @@
 pub mod bell;
 pub mod desk;
 pub mod event;
+pub mod login;
 pub mod stock;
 pub mod systemd;
 pub mod tls;

@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use mail_parser::MessageParser;
 use serde_json::{Value, json};
 use shop::Shop;
 use stockbridge::domain::notice::{NoticeBody, NoticeKind};
@@ -119,13 +120,6 @@ fn a_webhook_is_signed_over_timestamp_and_body() {
     assert_eq!(body["kind"], "remito");
     assert_eq!(body["maybe_duplicate"], false);
     assert!(body["notice"]["items"][0]["picks"][0]["base"].is_string());
-    // What the ERP's code holds stands in columns of its own.
-    let told = body["notice"]["items"][0]["attributes"].clone();
-    let (_, variant) = shop.goods(0);
-    let expected = json!([{ "name": "color", "value": variant.color }, { "name": "size", "value": variant.size }]);
-    assert_eq!(told, expected);
-    let line = format!("Color: {}, Talle: {}", variant.color, variant.size);
-    assert!(body["text"].as_str().unwrap().contains(&line), "{body}");
 
     // An independent tool makes the same signature.
     let mut signed = post.headers["x-stockbridge-timestamp"].clone().into_bytes();
@@ -618,132 +612,84 @@ fn an_order_that_stays_parked_is_told_to_the_next_people_once() {
     assert_eq!(posts[0].json()["kind"], "parked");
 }
 
-/// Writes a notice into the queue, for these channels, `times` times.
-fn tell(shop: &Shop, kind: NoticeKind, subject: &str, channels: &[&str], times: usize) {
-    let targets: Vec<_> = channels
-        .iter()
-        .map(|channel| Target {
-            channel: (*channel).to_owned(),
-            base: None,
-        })
-        .collect();
-    let now = Moment(shop.sandbox.clock.now().0);
-    let write = |tx: &stockbridge::store::Tx<'_>| {
-        let body = NoticeBody::default();
-        tx.notify(kind, subject, &body, &targets, now, 3_600_000, false)
-    };
-    for _ in 0..times {
-        store(&shop.path("state.sqlite")).write(write).unwrap();
-    }
-}
-
-/// Hours of the day, in UTC, that begin so many hours from now and last two.
-fn hours_from_now(ahead: u64) -> String {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    let hour = since.as_secs() / 3600 + ahead;
-    format!("{:02}:00-{:02}:00", hour % 24, (hour + 2) % 24)
-}
-
 #[test]
-fn quiet_hours_delay_one_channel_and_drop_nothing() {
-    let quiet = hours_from_now(0);
-    let shop = Shop::with(
-        1,
-        &format!("[notify]\nutc_offset = \"+00:00\"\n[notify.mail]\nquiet_hours = {quiet:?}"),
-    );
-    let peer = Peer::good();
-    add(&shop, &hook(&peer, "hook", ""));
-    shop.run(&["status"]);
-    tell(&shop, NoticeKind::Remito, "1", &["mail", "hook"], 1);
-    assert_eq!(shop.run(&["notify"]), Exit::Done);
-    assert_eq!((shop.mails().len(), peer.taken().len()), (0, 1));
-    // Asked for by a person, it goes.
-    assert_eq!(shop.run(&["notify", "--force"]), Exit::Done);
-    assert_eq!(shop.mails().len(), 1);
-    tell(&shop, NoticeKind::Remito, "2", &["mail", "hook"], 1);
-    assert_eq!(shop.run(&["notify"]), Exit::Done);
-    assert_eq!((shop.mails().len(), peer.taken().len()), (1, 2));
-    // The hours pass.
-    let path = shop.path("stockbridge.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace(&quiet, &hours_from_now(5))).unwrap();
-    assert_eq!(shop.run(&["notify"]), Exit::Done);
-    assert_eq!((shop.mails().len(), peer.taken().len()), (2, 2));
-}
-
-#[test]
-fn wrong_quiet_hours_are_refused() {
-    for (lines, ends) in [
-        ("", Exit::Done),
-        ("quiet_hours = \"22:00-07:00\"", Exit::Done),
-        ("quiet_hours = \"22-7\"", Exit::Config),
-        ("quiet_hours = \"+2:00-07:00\"", Exit::Config),
-    ] {
-        let shop = Shop::with(1, &format!("[notify.mail]\n{lines}"));
-        assert_eq!(shop.run(&["config", "check"]), ends, "{lines}");
-    }
+fn an_alert_that_comes_again_is_counted_for_each_channel_and_its_digest_goes_where_it_was_told() {
     let shop = Shop::open(1);
+    let (hook, boss) = (Peer::good(), Peer::good());
+    let routes = "[[route]]\nchannels = [\"mail\"]\nkinds = [\"digest\", \"parked\"]\n\
+                  [[route]]\nchannels = [\"hook\"]\nkinds = [\"digest\"]\n\
+                  [[route]]\nchannels = [\"boss\"]\n";
+    let others = NoticeKind::ALL.iter().map(|kind| kind.as_str());
+    let others: Vec<_> = others.filter(|kind| *kind != "digest").collect();
+    let routes = format!("{routes}kinds = {others:?}");
     add(
         &shop,
-        "[[channel]]\nname = \"more\"\n[channel.mail]\ntransport = \"file\"\nfolder = \"more\"\n\
-         from = \"stock@example.com\"\nto = [\"a@example.com\"]\nquiet_hours = \"22:00-07:00\"",
+        &format!(
+            "{}\n{}\n{routes}",
+            self::hook(&hook, "hook", ""),
+            self::hook(&boss, "boss", "")
+        ),
     );
-    assert_eq!(shop.run(&["config", "check"]), Exit::Config);
-}
-
-#[test]
-fn an_alert_that_comes_again_is_told_once_by_each_channel_and_counted_once_for_all() {
-    let shop = Shop::open(1);
-    let peer = Peer::good();
-    add(&shop, &hook(&peer, "hook", ""));
-    shop.run(&["status"]);
-    let both = ["mail", "hook"];
-    tell(&shop, NoticeKind::Oversold, "1001", &both, 4);
-    tell(&shop, NoticeKind::Oversold, "1002", &both, 1);
-    assert_eq!(shop.run(&["notify"]), Exit::Done);
-    let kinds = |posts: &[Post]| {
-        let kinds = posts.iter().map(|post| post.json()["kind"].to_string());
-        let mut kinds: Vec<_> = kinds.collect();
-        kinds.sort();
-        kinds
-    };
-    let posts = peer.taken();
-    assert_eq!(
-        kinds(&posts),
-        ["\"digest\"", "\"oversold\"", "\"oversold\""]
-    );
-    let digest = posts
-        .iter()
-        .find(|p| p.json()["kind"] == "digest")
-        .unwrap()
-        .json();
-    let repeats = json!([{ "kind": "oversold", "subject": "1001", "times": 3 }]);
-    assert_eq!(digest["notice"]["repeats"], repeats);
-    assert_eq!(shop.mails().len(), 3);
-    assert_eq!(shop.run(&["notify"]), Exit::Done);
-    assert_eq!((peer.taken().len(), shop.mails().len()), (3, 3));
-}
-
-#[test]
-fn t1_a_channels_own_template_is_checked_and_used() {
-    let shop = Shop::with(1, "[notify]\ntemplates = \"templates\"");
-    let peer = Peer::good();
-    add(&shop, &hook(&peer, "hook", ""));
-    let own = shop.path("templates").join("hook");
-    fs::create_dir_all(&own).unwrap();
-    let write = |text: &str| fs::write(own.join("remito.txt.j2"), text).unwrap();
-    write("{{ ordr }}");
-    assert_eq!(shop.run(&["config", "check"]), Exit::Config);
-    write("ours: {{ order }}");
     assert_eq!(shop.run(&["config", "check"]), Exit::Done);
-    for channel in ["hook", "mail"] {
-        let args = ["notify", "--test", "remito", "--channel", channel];
-        assert_eq!(shop.run(&args), Exit::Done);
-    }
-    assert_eq!(peer.taken()[0].json()["text"], "ours: 1234567890123-01");
-    assert!(!shop.mails()[0].contains("ours: "));
-    fs::rename(own, shop.path("templates").join("nobody")).unwrap();
-    assert_eq!(shop.run(&["config", "check"]), Exit::Config);
+    shop.run(&["notify"]);
+    let target = |channel: &str| Target {
+        channel: channel.into(),
+        base: None,
+    };
+    let (mail, boss_target) = (target("mail"), target("boss"));
+    let day = 24 * 3_600_000;
+    let tell = |subject: &str, targets: &[Target], at: i64| {
+        let body = NoticeBody::default();
+        let kind = NoticeKind::Parked;
+        store(&shop.path("state.sqlite"))
+            .write(|tx| tx.notify(kind, subject, &body, targets, Moment(at), day, false))
+            .unwrap();
+    };
+    // First by mail alone: the boss has not been told of it when it comes again, and is now.
+    tell("one", std::slice::from_ref(&mail), 1);
+    tell("one", &[mail.clone(), boss_target.clone()], 2);
+    tell("one", &[mail, boss_target.clone()], 3);
+    tell("two", std::slice::from_ref(&boss_target), 4);
+    tell("two", std::slice::from_ref(&boss_target), 5);
+    let file = rusqlite::Connection::open(shop.path("state.sqlite")).unwrap();
+    let sql = "SELECT subject || ' ' || channel || ' ' || repeats FROM outbox WHERE kind = 'parked' ORDER BY 1";
+    let rows: Vec<String> = file
+        .prepare(sql)
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(rows, ["one boss 1", "one mail 2", "two boss 1"]);
+    // The period of the digest is over.
+    let sql = "UPDATE marks SET value = 0 WHERE name = 'digest'";
+    assert_eq!(file.execute(sql, []).unwrap(), 1);
+    assert_eq!(shop.run(&["notify"]), Exit::Done);
+    let told = |peer: &Peer| {
+        let posts = peer.taken();
+        let digest = posts.iter().find(|post| post.json()["kind"] == "digest");
+        let repeats = digest.map(|post| post.json()["notice"]["repeats"].clone());
+        let repeats = repeats.unwrap_or_default();
+        let line = |r: &Value| format!("{} {}", r["subject"].as_str().unwrap(), r["times"]);
+        let mut lines: Vec<_> = repeats.as_array().into_iter().flatten().map(line).collect();
+        lines.sort();
+        lines
+    };
+    // The hook was told of neither; of the boss's, who gets no digest, it hears.
+    assert_eq!(told(&hook), ["one 1", "two 1"]);
+    assert_eq!(told(&boss), Vec::<String>::new());
+    let mails = shop.mails();
+    let digest = mails.iter().find(|mail| mail.contains("Resumen"));
+    let digest = MessageParser::default()
+        .parse(digest.unwrap().as_bytes())
+        .unwrap()
+        .body_text(0)
+        .unwrap()
+        .into_owned();
+    assert!(
+        digest.contains("one (2 veces)") && digest.contains("two (1 veces)"),
+        "{digest}"
+    );
 }
 
 /// What must never be seen outside: planted secrets, found again in nothing that the program writes.

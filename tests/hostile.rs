@@ -1,6 +1,8 @@
-//! Every template in three languages with what a hostile order may hold.
+//! Every template in three languages with what a hostile order may hold, also as snapshots in `tests/snapshots`; written
+//! anew with `STOCKBRIDGE_SNAPSHOTS=write cargo test --test hostile`, and then read before they are kept.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "a test that meets an unexpected error should stop there"
 )]
@@ -41,11 +43,8 @@ fn hostile(kind: NoticeKind) -> Notice {
     let item = |text: &String| NoticeItem {
         reference: text.clone(),
         name: Some(text.clone()),
-        attributes: vec![Attribute {
-            name: text.clone(),
-            value: text.clone(),
-        }],
         order: None,
+        attributes: vec![],
         units: i64::MAX,
         picks: vec![Pick {
             base: BaseCode::parse("CENTRO").unwrap(),
@@ -146,4 +145,146 @@ fn t3_a_hostile_order_adds_no_header_and_no_part() {
     assert_eq!(picture.content_id(), Some("order-code"));
     assert_eq!(&picture.contents()[..8], b"\x89PNG\r\n\x1a\n");
     assert_eq!(mail.text_body_count(), 1);
+}
+
+/// A small notice whose every text is hostile in its own way; what a kind has no use for stays empty, as in real ones.
+fn small(kind: NoticeKind) -> Notice {
+    let base = |code: &str| BaseCode::parse(code).unwrap();
+    let goods = |reference: &str, name: &str| NoticeItem {
+        reference: reference.into(),
+        name: Some(name.into()),
+        order: None,
+        attributes: [
+            ("color", "<b>N01</b>"),
+            ("size", "\u{202e}24"),
+            ("=cmd", "+1"),
+        ]
+        .map(|(name, value)| Attribute {
+            name: name.into(),
+            value: value.into(),
+        })
+        .into(),
+        units: 3,
+        picks: vec![Pick {
+            base: base("CENTRO"),
+            stock: "2".into(),
+            take: 2,
+        }],
+        short: 1,
+    };
+    let long = format!("\u{1f455}{}", "x".repeat(10_000));
+    let goods = || {
+        vec![
+            goods("<script>alert(1)</script>", "<img src=x onerror=alert(1)>"),
+            goods(
+                "\u{202e}gnp.exe\u{2066}\u{200b}",
+                "\u{1f1e6}\u{1f1f7} ñandú & \"co\"",
+            ),
+            goods("=HYPERLINK(\"http://evil.example\")", &long),
+            goods(
+                "a\r\nBcc: otro@evil.example\0",
+                "{{ 7 * 7 }}{% for x in y %}",
+            ),
+        ]
+    };
+    let order = || OrderId::parse("1234567890123-01").ok();
+    let mut body = NoticeBody::default();
+    match kind {
+        NoticeKind::Remito
+        | NoticeKind::RemitoChanged
+        | NoticeKind::RemitoWithdrawn
+        | NoticeKind::Shortage
+        | NoticeKind::CanceledAfterBooking => {
+            body.order = order();
+            body.items = goods();
+            body.depot = Some(base("WOO"));
+            body.movement = Some("<i>4711</i>\r\nX: y".into());
+            body.pickup_point = Some("Local\u{2028}Centro<br>".into());
+        }
+        NoticeKind::Parked | NoticeKind::FeedMissing | NoticeKind::StuckReservation => {
+            body.order = order();
+            body.reason = Some(format!("{SCRIPT} \u{202e}gnp {{{{ 7 * 7 }}}}\r\nBcc: x"));
+            body.action = Some("stockbridge show <x>\r\n".into());
+        }
+        NoticeKind::Oversold
+        | NoticeKind::Brake
+        | NoticeKind::AnotherWriter
+        | NoticeKind::Vanished
+        | NoticeKind::TwoFigures => {
+            body.sku = stockbridge::domain::ids::SkuId::parse("1001").ok();
+            body.reason = Some("=cmd|' /C calc'!A0".into());
+            body.figures = [("published", "<5>"), ("<figure>", "\u{200b}7")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        }
+        NoticeKind::Digest => {
+            body.repeats = vec![Repeat {
+                kind: NoticeKind::Oversold,
+                subject: format!("SKU {SCRIPT}\u{202e}"),
+                times: 3,
+            }];
+        }
+    }
+    Notice {
+        key: format!("{}.1", kind.as_str()),
+        channel: "mail".into(),
+        kind,
+        body,
+        written: Moment(1_767_225_600_000),
+        maybe_duplicate: matches!(kind, NoticeKind::RemitoChanged),
+    }
+}
+
+/// The remito notice of several orders, as one shop gets it.
+fn list() -> Notice {
+    let single = small(NoticeKind::Remito);
+    let parts = ["1234567890123-01", "1234567890124-01"].map(|order| {
+        let body = NoticeBody {
+            order: OrderId::parse(order).ok(),
+            ..single.body.clone()
+        };
+        let own = body.only(&BaseCode::parse("CENTRO").unwrap());
+        (format!("remito.{order}"), own.unwrap())
+    });
+    Notice {
+        key: "remito.1.and-1.0".into(),
+        body: NoticeBody::joined(parts.into()),
+        ..single
+    }
+}
+
+#[test]
+fn every_template_is_as_it_was_last_read() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    let write = std::env::var("STOCKBRIDGE_SNAPSHOTS").is_ok_and(|what| what == "write");
+    let mut wanted = std::collections::BTreeSet::new();
+    let mut wrong = Vec::new();
+    for language in ["es", "pt", "en"] {
+        let templates = Templates::load(&config(language, "unused"), "tienda").unwrap();
+        let kinds = NoticeKind::ALL.map(|kind| (kind.as_str().to_owned(), small(kind)));
+        for (name, notice) in kinds.into_iter().chain([("remito-list".into(), list())]) {
+            let rendered = templates.render(&notice).unwrap();
+            let text = format!(
+                "SUBJECT\n{}\n\nTEXT\n{}\n\nHTML\n{}\n",
+                rendered.subject, rendered.text, rendered.html
+            );
+            let file = format!("{language}.{name}.txt");
+            let path = folder.join(&file);
+            if write {
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(&path, &text).unwrap();
+            }
+            if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+                wrong.push(file.clone());
+            }
+            wanted.insert(file);
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "not as kept: {wrong:?}; read the difference after STOCKBRIDGE_SNAPSHOTS=write"
+    );
+    let kept = std::fs::read_dir(&folder).unwrap();
+    let kept = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(kept.collect::<std::collections::BTreeSet<_>>(), wanted);
 }

@@ -42,8 +42,8 @@ fn remito(key: &str) -> Notice {
             items: vec![NoticeItem {
                 reference: "REM01-AZUL-M".into(),
                 name: Some("Remera ñandú \u{1f455}".into()),
-                attributes: vec![],
                 order: None,
+                attributes: vec![],
                 units: 2,
                 picks: vec![Pick {
                     base: BaseCode::parse("CENTRO").unwrap(),

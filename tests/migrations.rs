@@ -39,6 +39,7 @@ const STEPS: &[(&str, &str)] = &[
     "INSERT INTO skus (sku, read_at, product) VALUES ('7', 1, '100');"),
     (include_str!("../sql/migrations/0007_inbox.sql"),
     "INSERT INTO inbox (order_id, heard_at, first_at) VALUES ('2-01', 1, 1);"),
+    (include_str!("../sql/migrations/0008_notice_batch.sql"), "UPDATE outbox SET batch = 'remito.1.and-1-more.0';"),
 ];
 
 fn options(path: &Path) -> OpenOptions {

@@ -1,1 +1,1 @@
-SELECT id, key, kind, subject, body, state, attempt, resends, maybe_duplicate, repeats, not_before, reason, created_at, changed_at, notice, channel, base FROM outbox WHERE kind = :kind AND subject = :subject ORDER BY id DESC LIMIT 1
+SELECT id, key, kind, subject, body, state, attempt, resends, maybe_duplicate, repeats, not_before, reason, created_at, changed_at, notice, channel, base, batch FROM outbox WHERE kind = :kind AND subject = :subject ORDER BY id DESC LIMIT 1

@@ -98,7 +98,8 @@ fn without_secrets(err: PortError) -> PortError {
 ///
 /// A sentence that names the first template that cannot be used.
 pub fn check_templates(config: &Config) -> Result<(), String> {
-    let names: Vec<_> = config.channel.iter().map(|c| c.name.as_str()).collect();
+    let others = config.channel.iter().map(|channel| channel.name.as_str());
+    let names: Vec<_> = std::iter::once(MAIL).chain(others).collect();
     crate::adapters::mail::check_templates(&config.notify, &names)
         .map_err(|err| err.to_string())?;
     for channel in &config.channel {
@@ -152,7 +153,7 @@ pub fn test(loaded: &Loaded, kind: NoticeKind, channel: &str) -> Result<String, 
 }
 
 fn texts(config: &Config, channel: &str) -> Result<Templates, String> {
-    Templates::for_channel(&config.notify, &config.vtex.account, channel)
+    Templates::of_channel(channel, &config.notify, &config.vtex.account)
         .map_err(|err| err.to_string())
 }
 
@@ -160,7 +161,12 @@ fn wrong(err: impl ToString) -> Failure {
     Failure::new(Exit::Config, err.to_string())
 }
 
-fn open_mail(loaded: &Loaded, name: &str, key: &str, mail: &MailConfig) -> Result<Mail, Failure> {
+fn open_mail(
+    loaded: &Loaded,
+    channel: &str,
+    key: &str,
+    mail: &MailConfig,
+) -> Result<Mail, Failure> {
     let config = &loaded.config;
     let password = match &mail.password {
         Some(source) => Some(secret(loaded, key, source)?),
@@ -170,7 +176,7 @@ fn open_mail(loaded: &Loaded, name: &str, key: &str, mail: &MailConfig) -> Resul
         mail: mail.clone(),
         ..config.notify.clone()
     };
-    Mail::for_channel(&notify, password, &config.vtex.account, name).map_err(wrong)
+    Mail::of_channel(channel, &notify, password, &config.vtex.account).map_err(wrong)
 }
 
 fn open<'a>(

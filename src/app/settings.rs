@@ -50,7 +50,7 @@ pub fn settings(config: &Config) -> Settings {
         notices: Notices {
             digest_every: config.notify.digest_every.ms(),
             max_resends: i64::from(config.notify.max_resends),
-            channels: channel_rules(config),
+            channels: rules(config),
             routes: config.route.iter().map(route).collect(),
         },
         gc: Gc {
@@ -62,28 +62,31 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
-/// Returns how each channel behaves, `mail` included.
-fn channel_rules(config: &Config) -> BTreeMap<String, ChannelRule> {
-    let offset = &config.notify.utc_offset;
-    let quiet = |hours: &Option<String>| quiet_hours(hours.as_deref()?, offset);
-    let mail = ChannelRule {
+/// Returns how each channel behaves, `[notify.mail]` first.
+fn rules(config: &Config) -> BTreeMap<String, ChannelRule> {
+    let mail = &config.notify.mail;
+    let first = ChannelRule {
         quarantine: false,
-        quiet: quiet(&config.notify.mail.quiet_hours),
+        quiet: quiet(config, mail.quiet_hours.as_deref()),
+        batch: mail.batch.unwrap_or(true),
     };
-    let rule = |channel: &ChannelConfig| {
+    let others = config.channel.iter().map(|channel| {
         let rule = ChannelRule {
             quarantine: channel.on_unknown() == OnUnknown::Quarantine,
-            quiet: quiet(&channel.quiet_hours),
+            quiet: quiet(config, channel.quiet_hours.as_deref()),
+            batch: channel.batch(),
         };
         (channel.name.clone(), rule)
-    };
-    let others = config.channel.iter().map(rule);
-    others.chain([(MAIL.to_owned(), mail)]).collect()
+    });
+    std::iter::once((MAIL.to_owned(), first))
+        .chain(others)
+        .collect()
 }
 
-fn quiet_hours(hours: &str, offset: &str) -> Option<QuietHours> {
+fn quiet(config: &Config, hours: Option<&str>) -> Option<QuietHours> {
     let minutes = |text: &str| clock(text).map(i64::from);
-    let (from, to) = hours.split_once('-')?;
+    let offset = &config.notify.utc_offset;
+    let (from, to) = hours?.split_once('-')?;
     let east = minutes(offset.trim_start_matches(['+', '-']))?;
     Some(QuietHours {
         from: minutes(from)?,

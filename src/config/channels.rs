@@ -24,6 +24,9 @@ pub struct ChannelConfig {
     /// Local hours in which nothing is sent, as `22:00-07:00`.
     #[serde(default)]
     pub quiet_hours: Option<String>,
+    /// Whether the remito notices of a run go out as one list per base; default true for mail, false otherwise.
+    #[serde(default)]
+    pub batch: Option<bool>,
     /// What happens to a notice whose fate is unknown; default `quarantine` for WhatsApp, `resend` otherwise.
     #[serde(default)]
     pub on_unknown: Option<OnUnknown>,
@@ -50,6 +53,11 @@ impl ChannelConfig {
             OnUnknown::Resend
         };
         self.on_unknown.unwrap_or(default)
+    }
+
+    /// Tells whether the remito notices of a run go out as one list.
+    pub fn batch(&self) -> bool {
+        self.batch.unwrap_or(self.mail.is_some())
     }
 
     /// Returns the longest that one notice may take.

@@ -80,6 +80,19 @@ fn check_channel(channel: &ChannelConfig, key: &str, errors: &mut Vec<ConfigErro
     {
         fail(errors, key, "quiet_hours is written like 22:00-07:00");
     }
+    // Their texts are cut, and a list that was cut would leave goods behind.
+    let short = channel.whatsapp.is_some()
+        || channel
+            .webhook
+            .as_ref()
+            .is_some_and(|webhook| webhook.preset != Preset::Json);
+    if channel.batch() && short {
+        fail(
+            errors,
+            key,
+            "batch is for mail, command and preset = \"json\": the others cut a long list",
+        );
+    }
     let limits = Span::secs(1)..=Span::secs(120);
     if !limits.contains(&channel.timeout()) {
         fail(errors, key, "timeout must be from 1s to 120s");
@@ -90,15 +103,13 @@ fn check_channel(channel: &ChannelConfig, key: &str, errors: &mut Vec<ConfigErro
     {
         fail(errors, key, "mail.host is missing");
     }
-    if channel
-        .mail
-        .as_ref()
-        .is_some_and(|mail| mail.quiet_hours.is_some())
+    if let Some(mail) = &channel.mail
+        && (mail.quiet_hours.is_some() || mail.batch.is_some())
     {
         fail(
             errors,
             key,
-            "mail.quiet_hours: write quiet_hours beside the channel's name",
+            "quiet_hours and batch stand beside its name, not in mail",
         );
     }
     if let Some(whatsapp) = &channel.whatsapp {

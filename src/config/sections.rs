@@ -530,9 +530,12 @@ pub struct MailConfig {
     /// A PEM file with a private certificate authority to trust besides the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Local hours in which nothing is sent, as `22:00-07:00`; of `[notify.mail]` only, a `[[channel]]` has its own.
+    /// Local hours in which nothing is sent, as `22:00-07:00`; in `[notify.mail]` only.
     #[serde(default)]
     pub quiet_hours: Option<String>,
+    /// Whether the remito notices of a run go out as one list per base; default true; in `[notify.mail]` only.
+    #[serde(default)]
+    pub batch: Option<bool>,
 }
 
 /// How mail leaves.

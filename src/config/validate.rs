@@ -314,6 +314,17 @@ impl Check {
         if mail.auth == MailAuth::Xoauth2 && mail.user.is_none() {
             self.fail("notify.mail.auth", "xoauth2 needs user and password", "");
         }
+        if mail
+            .quiet_hours
+            .as_deref()
+            .is_some_and(|hours| !quiet_hours(hours))
+        {
+            self.fail(
+                "notify.mail.quiet_hours",
+                "is not written like that",
+                "write it as 22:00-07:00",
+            );
+        }
         if mail.to.is_empty() || mail.to.len() > 50 {
             self.fail("notify.mail.to", "must name 1 to 50 recipients", "");
         }
@@ -358,17 +369,6 @@ impl Check {
         }
         if mail.user.is_some() != mail.password.is_some() {
             self.fail("notify.mail.user", "and password belong together", "");
-        }
-        if mail
-            .quiet_hours
-            .as_deref()
-            .is_some_and(|hours| !quiet_hours(hours))
-        {
-            self.fail(
-                "notify.mail.quiet_hours",
-                "is no span of hours",
-                "write it like 22:00-07:00",
-            );
         }
         if !utc_offset(&config.notify.utc_offset) {
             self.fail(

@@ -120,6 +120,12 @@ pub struct NoticeBody {
     pub reason: Option<String>,
     /// What the reader can do: usually the command to run.
     pub action: Option<String>,
+    /// The orders of a message that tells of several; their goods are in `items`, each with its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<OrderPart>,
+    /// The base whose goods alone are told here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseCode>,
     /// The goods.
     pub items: Vec<NoticeItem>,
     /// The depot that the goods go to.
@@ -134,38 +140,9 @@ pub struct NoticeBody {
     pub figures: BTreeMap<String, String>,
     /// In a digest: which alerts came again, and how often.
     pub repeats: Vec<Repeat>,
-    /// In one list for several orders: what is known of each; then `order` is empty and every item names its own.
-    pub orders: Vec<OrderFacts>,
 }
 
 impl NoticeBody {
-    /// Puts the notices of several orders into one list of goods, in their order.
-    ///
-    /// What concerns one order alone goes to its [`OrderFacts`]; the depot stays where all go to the same.
-    pub fn joined(bodies: Vec<Self>) -> Self {
-        let depot = bodies.first().and_then(|body| body.depot.clone());
-        let same = bodies.iter().all(|body| body.depot == depot);
-        let mut all = Self {
-            depot: depot.filter(|_| same),
-            ..Self::default()
-        };
-        for body in bodies {
-            let order = body.order;
-            all.items
-                .extend(body.items.into_iter().map(|item| NoticeItem {
-                    order: order.clone(),
-                    ..item
-                }));
-            all.orders.extend(order.map(|order| OrderFacts {
-                order,
-                movement: body.movement,
-                delivery_date: body.delivery_date,
-                pickup_point: body.pickup_point,
-            }));
-        }
-        all
-    }
-
     /// Returns what concerns one base: the goods to take there; `None` when there are none.
     ///
     /// Where the goods lie in other bases too, those are left out: a shop acts on its own lines alone.
@@ -182,9 +159,56 @@ impl NoticeBody {
         let items: Vec<_> = items.collect();
         (!items.is_empty()).then(|| Self {
             items,
+            base: Some(base.clone()),
             ..self.clone()
         })
     }
+
+    /// Joins what several notices of one kind tell, each under its own key, into one list of goods.
+    pub fn joined(parts: Vec<(String, Self)>) -> Self {
+        let same = |of: fn(&Self) -> Option<&BaseCode>| {
+            let first = parts.first().and_then(|(_, body)| of(body));
+            let equal = parts.iter().all(|(_, body)| of(body) == first);
+            first.filter(|_| equal).cloned()
+        };
+        let mut joined = Self {
+            depot: same(|body| body.depot.as_ref()),
+            base: same(|body| body.base.as_ref()),
+            ..Self::default()
+        };
+        for (key, body) in parts {
+            let order = body.order.clone();
+            joined
+                .items
+                .extend(body.items.into_iter().map(|item| NoticeItem {
+                    order: order.clone(),
+                    ..item
+                }));
+            joined.orders.push(OrderPart {
+                key,
+                order,
+                movement: body.movement,
+                delivery_date: body.delivery_date,
+                pickup_point: body.pickup_point,
+            });
+        }
+        joined
+    }
+}
+
+/// One order of a message that tells of several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderPart {
+    /// The key of its own notice.
+    pub key: String,
+    /// The order.
+    pub order: Option<OrderId>,
+    /// The ERP's number of its movement, when known.
+    pub movement: Option<String>,
+    /// When the goods were promised.
+    pub delivery_date: Option<Moment>,
+    /// Where the customer collects them.
+    pub pickup_point: Option<String>,
 }
 
 /// Goods in a notice.
@@ -194,12 +218,12 @@ pub struct NoticeItem {
     pub reference: String,
     /// What a person calls it.
     pub name: Option<String>,
-    /// What tells it from its siblings (colour, size), as the ERP's adapter names it.
-    #[serde(default)]
-    pub attributes: Vec<Attribute>,
-    /// Whose it is, in a list for several orders.
-    #[serde(default)]
+    /// The order, in a message that tells of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderId>,
+    /// What tells this variant from the others of its article, in the ERP's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Attribute>,
     /// How many units.
     pub units: i64,
     /// Where to take each unit from, best first; empty when the goods already lie where they are needed.
@@ -208,26 +232,13 @@ pub struct NoticeItem {
     pub short: i64,
 }
 
-/// One thing by which a variant is told from its siblings.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What tells one variant of an article from another, such as its colour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attribute {
-    /// Its name: `color` and `size` are translated, another is shown as it is.
+    /// Its name, under which templates have a label for it: `color`, `size`, or a word of the ERP's own.
     pub name: String,
     /// Its value, as the ERP writes it.
     pub value: String,
-}
-
-/// What is known of one order in a list for several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderFacts {
-    /// The order.
-    pub order: OrderId,
-    /// The ERP's number of its movement, when known.
-    pub movement: Option<String>,
-    /// When its goods were promised.
-    pub delivery_date: Option<Moment>,
-    /// Where the customer collects them.
-    pub pickup_point: Option<String>,
 }
 
 /// One base in a pick suggestion.
@@ -274,34 +285,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joined_orders_keep_their_lines_apart() {
-        let body = |order: &str, depot: &str| NoticeBody {
+    fn joined_notices_keep_every_line_with_its_order() {
+        let body = |order: &str, base: &str| NoticeBody {
             order: OrderId::parse(order).ok(),
-            depot: BaseCode::parse(depot).ok(),
-            movement: Some(format!("of {order}")),
+            base: BaseCode::parse(base).ok(),
+            depot: BaseCode::parse("WOO").ok(),
+            movement: Some(format!("m{order}")),
             items: vec![NoticeItem {
                 reference: order.into(),
                 name: None,
-                attributes: vec![],
                 order: None,
+                attributes: vec![],
                 units: 1,
                 picks: vec![],
                 short: 0,
             }],
             ..NoticeBody::default()
         };
-        let all = NoticeBody::joined(vec![body("1-01", "WOO"), body("2-01", "WOO")]);
-        assert_eq!(all.order, None);
-        assert_eq!(all.movement, None);
-        assert_eq!(all.depot, BaseCode::parse("WOO").ok());
-        for (item, facts) in all.items.iter().zip(&all.orders) {
-            assert_eq!(item.reference, facts.order.as_str());
-            assert_eq!(item.order.as_ref(), Some(&facts.order));
-            assert_eq!(facts.movement, Some(format!("of {}", facts.order)));
+        let parts = vec![
+            ("a".into(), body("1-01", "NORTE")),
+            ("b".into(), body("2-01", "NORTE")),
+        ];
+        let joined = NoticeBody::joined(parts);
+        assert_eq!(joined.order, None);
+        assert_eq!(joined.base, BaseCode::parse("NORTE").ok());
+        assert_eq!(joined.depot, BaseCode::parse("WOO").ok());
+        let orders: Vec<_> = joined.orders.iter().map(|part| part.key.as_str()).collect();
+        assert_eq!(orders, ["a", "b"]);
+        for (item, part) in joined.items.iter().zip(&joined.orders) {
+            assert_eq!(item.order, part.order);
+            assert_eq!(
+                Some(item.reference.as_str()),
+                part.order.as_ref().map(OrderId::as_str)
+            );
         }
-        assert_eq!((all.items.len(), all.orders.len()), (2, 2));
-        let apart = NoticeBody::joined(vec![body("1-01", "WOO"), body("2-01", "SUR")]);
-        assert_eq!(apart.depot, None);
+        let two = vec![
+            ("a".into(), body("1-01", "NORTE")),
+            ("b".into(), body("2-01", "SUR")),
+        ];
+        assert_eq!(NoticeBody::joined(two).base, None);
     }
 
     #[test]

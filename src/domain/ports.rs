@@ -262,8 +262,7 @@ pub trait Storefront: Sync {
 pub trait StockSource: Sync {
     /// Returns the ERP's canonical code for a SKU's reference, or says why the reference cannot be one.
     fn code(&self, reference: &SkuRef) -> Result<ErpCode, String>;
-    /// Returns what a person tells a variant by (`color`, `size`), in the order of reading; nothing where the code holds
-    /// no such parts.
+    /// Returns what tells a variant from the others of its article, for people who look for it on a shelf.
     fn attributes(&self, code: &ErpCode) -> Vec<Attribute> {
         let _ = code;
         Vec::new()

@@ -181,8 +181,6 @@ impl Context<'_> {
         subject: &str,
         body: &NoticeBody,
     ) -> StoreResult<()> {
-        let every = self.settings.notices.digest_every;
-        let again = self.may_be_told(tx, body)?;
         let mut targets = self.settings.notices.targets(kind, body);
         if matches!(
             kind,
@@ -199,7 +197,21 @@ impl Context<'_> {
                 }
             }
         }
-        tx.notify(kind, subject, body, &targets, self.now, every, again)
+        self.notify_by(tx, kind, subject, body, &targets)
+    }
+
+    /// Queues a notice for some channels only.
+    pub fn notify_by(
+        &self,
+        tx: &Tx<'_>,
+        kind: NoticeKind,
+        subject: &str,
+        body: &NoticeBody,
+        targets: &[Target],
+    ) -> StoreResult<()> {
+        let every = self.settings.notices.digest_every;
+        let again = self.may_be_told(tx, body)?;
+        tx.notify(kind, subject, body, targets, self.now, every, again)
     }
 
     /// Tells whether a memory that was lost may have told people of this order already.

@@ -3,21 +3,27 @@
 //! Every channel has its own queue and its own thread: one that is slow or down holds up neither the others nor the
 //! stages. The store is touched by this thread alone; the others only send what was claimed for them.
 
-use std::collections::{BTreeMap, VecDeque};
+mod batch;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use crate::domain::ids::OrderId;
-use crate::domain::notice::{Notice, NoticeBody, NoticeKind};
+use crate::domain::notice::{Notice, NoticeBody, NoticeKind, Repeat};
 use crate::domain::ports::{Notifier, PortError, PortResult};
 use crate::domain::time::Moment;
 use crate::stages::context::{BATCH, Context, Pace};
+use crate::stages::notify::batch::Parcel;
 use crate::stages::report::{Halt, Report, StageResult};
 use crate::store::outbox::{NoticeState, OutboxRow};
 
 /// After so many failures in a row a channel is left alone for this run: each may have taken its whole time limit.
 const MOST_FAILURES: u32 = 3;
+
+/// A message that was claimed: its rows, and what is sent.
+type Claimed = (Parcel, Notice);
 
 /// A channel's answer, or the panic of the thread that waited for it.
 type Answer = thread::Result<PortResult<()>>;
@@ -60,16 +66,12 @@ pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
     }
 }
 
-/// Returns what a channel may send now, oldest first.
-fn queue(
-    ctx: &Context<'_>,
-    channel: &str,
-    report: &mut Report,
-) -> StageResult<VecDeque<OutboxRow>> {
+/// Returns the messages that a channel may send now, oldest first.
+fn queue(ctx: &Context<'_>, channel: &str, report: &mut Report) -> StageResult<VecDeque<Parcel>> {
     let rule = ctx.settings.notices.channels.get(channel);
     let quiet = rule.and_then(|rule| rule.quiet);
     let silent = quiet.is_some_and(|hours| hours.hold(ctx.now)) && !ctx.ask.force;
-    let mut queue = VecDeque::new();
+    let mut rows = Vec::new();
     for row in ctx.store.outbox_open(channel, BATCH)? {
         let Some(row) = ready(ctx, row, report)? else {
             continue;
@@ -79,10 +81,10 @@ fn queue(
         } else if !ctx.due().has(row.not_before) {
             report.waiting += 1;
         } else {
-            queue.push_back(row);
+            rows.push(row);
         }
     }
-    Ok(queue)
+    Ok(batch::group(rows, rule.is_some_and(|rule| rule.batch)))
 }
 
 /// Tells the next people of orders that are still parked.
@@ -108,20 +110,20 @@ fn escalate(ctx: &Context<'_>, report: &mut Report) -> StageResult {
 fn send_in_turn(
     ctx: &Context<'_>,
     pace: &Pace<'_>,
-    mut queue: VecDeque<OutboxRow>,
+    mut queue: VecDeque<Parcel>,
     report: &mut Report,
 ) -> StageResult<Option<String>> {
     let mut failures = 0;
-    while let Some(row) = queue.pop_front() {
+    while let Some(parcel) = queue.pop_front() {
         if !pace.next() {
-            report.waiting += 1;
+            report.waiting += count(&parcel);
             continue;
         }
-        let Some((row, notice)) = claim(ctx, row)? else {
+        let Some((parcel, notice)) = claim(ctx, &parcel)? else {
             continue;
         };
         let answer = ctx.notifier.send(&notice);
-        let after = settle(ctx, row, answer, report)?;
+        let after = settle(ctx, parcel, answer, report)?;
         if after.stops(&mut failures) {
             leave(queue, report);
             return Ok(after.denied());
@@ -134,23 +136,23 @@ fn send_in_turn(
 fn send_side_by_side(
     ctx: &Context<'_>,
     pace: &Pace<'_>,
-    mut queues: BTreeMap<String, VecDeque<OutboxRow>>,
+    mut queues: BTreeMap<String, VecDeque<Parcel>>,
     report: &mut Report,
 ) -> StageResult<Option<String>> {
     let notifier = ctx.notifier;
     thread::scope(|scope| {
-        let (answered, answers) = channel::<(OutboxRow, Answer)>();
+        let (answered, answers) = channel::<(String, Parcel, Answer)>();
         let mut workers = BTreeMap::new();
         let mut failures = BTreeMap::new();
         let mut denied = None;
         let mut busy = 0_usize;
         for name in queues.keys().cloned().collect::<Vec<_>>() {
-            let (give, work) = channel::<(OutboxRow, Notice)>();
+            let (give, work) = channel::<Claimed>();
             let answered = answered.clone();
             scope.spawn(move || {
-                for (row, notice) in work {
+                for (parcel, notice) in work {
                     let answer = ask(notifier, &notice);
-                    if answered.send((row, answer)).is_err() {
+                    if answered.send((notice.channel, parcel, answer)).is_err() {
                         return;
                     }
                 }
@@ -159,13 +161,12 @@ fn send_side_by_side(
             workers.insert(name, give);
         }
         while busy > 0 {
-            let Ok((row, answer)) = answers.recv() else {
+            let Ok((name, parcel, answer)) = answers.recv() else {
                 break;
             };
             busy -= 1;
-            let name = row.channel.clone();
             let answer = answer.unwrap_or_else(|panic| resume_unwind(panic));
-            let after = settle(ctx, row, answer, report)?;
+            let after = settle(ctx, parcel, answer, report)?;
             if after.stops(failures.entry(name.clone()).or_insert(0)) {
                 leave(queues.remove(&name).unwrap_or_default(), report);
                 denied = denied.or(after.denied());
@@ -181,24 +182,24 @@ fn ask(notifier: &dyn Notifier, notice: &Notice) -> Answer {
     catch_unwind(AssertUnwindSafe(|| notifier.send(notice)))
 }
 
-/// Claims a channel's next notice and gives it to the channel's thread; false when there is none.
+/// Claims a channel's next message and gives it to the channel's thread; false when there is none.
 fn next(
     ctx: &Context<'_>,
     pace: &Pace<'_>,
-    queues: &mut BTreeMap<String, VecDeque<OutboxRow>>,
+    queues: &mut BTreeMap<String, VecDeque<Parcel>>,
     name: &str,
-    give: &Sender<(OutboxRow, Notice)>,
+    give: &Sender<Claimed>,
     report: &mut Report,
 ) -> StageResult<bool> {
     let Some(queue) = queues.get_mut(name) else {
         return Ok(false);
     };
-    while let Some(row) = queue.pop_front() {
+    while let Some(parcel) = queue.pop_front() {
         if !pace.next() {
-            report.waiting += 1;
+            report.waiting += count(&parcel);
             continue;
         }
-        if let Some(claimed) = claim(ctx, row)? {
+        if let Some(claimed) = claim(ctx, &parcel)? {
             return Ok(give.send(claimed).is_ok());
         }
     }
@@ -206,28 +207,58 @@ fn next(
 }
 
 /// Counts what a channel that fails is not asked for again in this run.
-fn leave(queue: VecDeque<OutboxRow>, report: &mut Report) {
-    report.waiting += u64::try_from(queue.len()).unwrap_or(u64::MAX);
+fn leave(queue: VecDeque<Parcel>, report: &mut Report) {
+    report.waiting += queue.iter().map(count).sum::<u64>();
 }
 
-/// Sums up alerts that came again, once per period.
+fn count(parcel: &Parcel) -> u64 {
+    u64::try_from(parcel.len()).unwrap_or(u64::MAX)
+}
+
+/// Sums up alerts that came again, once per period; each channel hears of those that it was told.
 fn queue_digest(ctx: &Context<'_>) -> StageResult {
     let last = ctx.store.mark_at("digest")?;
     if ctx.now.ms_since(last) < ctx.settings.notices.digest_every && last <= ctx.now {
         return Ok(());
     }
+    let kind = NoticeKind::Digest;
+    let targets = ctx.settings.notices.targets(kind, &NoticeBody::default());
+    let readers: BTreeSet<_> = targets.iter().map(|t| t.channel.as_str()).collect();
     ctx.store.write(|tx| {
-        let repeats = tx.take_repeats()?;
-        if !repeats.is_empty() {
-            let body = NoticeBody {
-                repeats,
-                ..NoticeBody::default()
-            };
-            ctx.notify(tx, NoticeKind::Digest, "digest", &body)?;
+        let counted = tx.take_repeats()?;
+        for target in &targets {
+            let repeats = repeats_for(&target.channel, &readers, &counted);
+            if !repeats.is_empty() {
+                let body = NoticeBody {
+                    repeats,
+                    ..NoticeBody::default()
+                };
+                ctx.notify_by(tx, kind, "digest", &body, std::slice::from_ref(target))?;
+            }
         }
         tx.set_mark("digest", ctx.now.0)
     })?;
     Ok(())
+}
+
+/// Returns what one channel's digest tells: the alerts that it was told itself, and those of channels that get no digest.
+fn repeats_for(
+    channel: &str,
+    readers: &BTreeSet<&str>,
+    counted: &[(String, Repeat)],
+) -> Vec<Repeat> {
+    let mut told: Vec<_> = counted
+        .iter()
+        .filter(|(by, _)| by == channel)
+        .map(|(_, repeat)| repeat.clone())
+        .collect();
+    for (by, repeat) in counted {
+        let same = |other: &Repeat| other.kind == repeat.kind && other.subject == repeat.subject;
+        if !readers.contains(by.as_str()) && !told.iter().any(same) {
+            told.push(repeat.clone());
+        }
+    }
+    told
 }
 
 /// Brings a notice of a dead process, or one with an unknown outcome, back to where it can be sent again; `None` when
@@ -264,25 +295,62 @@ fn ready(
     Ok(Some(row))
 }
 
-/// Claims a notice before it is sent; `None` when somebody else did.
-fn claim(ctx: &Context<'_>, mut row: OutboxRow) -> StageResult<Option<(OutboxRow, Notice)>> {
-    row.state = NoticeState::Sending;
-    row.attempt += 1;
+/// Claims a message before it is sent, all its rows at once; `None` when somebody else did.
+fn claim(ctx: &Context<'_>, parcel: &Parcel) -> StageResult<Option<Claimed>> {
     let claimed = ctx.store.write(|tx| {
-        let claimed = tx.shift_notice(&row, NoticeState::Planned, ctx.now)?;
-        Ok(if claimed { Some(tx.next_seq()?) } else { None })
+        // What an operator has decided since goes its own way; the key follows from those that stay.
+        let mut rows = Parcel::new();
+        for row in parcel {
+            let now = tx.notice(&row.key)?;
+            if now.is_some_and(|now| now.state == row.state && now.attempt == row.attempt) {
+                rows.push(row.clone());
+            }
+        }
+        let Some(key) = batch::key(&rows) else {
+            return Ok(None);
+        };
+        // A row that goes alone keeps its mark of a refused message.
+        let together = (rows.len() > 1).then(|| key.clone());
+        for row in &mut rows {
+            let refused = row.batch.take().filter(|batch| *batch == row.key);
+            row.batch = together.clone().or(refused);
+            row.state = NoticeState::Sending;
+            row.attempt += 1;
+            tx.shift_notice(row, NoticeState::Planned, ctx.now)?;
+        }
+        Ok(Some((key, rows, tx.next_seq()?)))
     })?;
-    let Some(seq) = claimed else { return Ok(None) };
-    ctx.mark(seq)?;
-    let notice = Notice {
-        key: row.key.clone(),
-        channel: row.channel.clone(),
-        kind: row.kind,
-        body: told(ctx, &row)?,
-        written: row.created_at,
-        maybe_duplicate: row.maybe_duplicate,
+    let Some((key, rows, seq)) = claimed else {
+        return Ok(None);
     };
-    Ok(Some((row, notice)))
+    ctx.mark(seq)?;
+    let [first, ..] = rows.as_slice() else {
+        return Ok(None);
+    };
+    let notice = Notice {
+        key,
+        channel: first.channel.clone(),
+        kind: first.kind,
+        body: told_of_all(ctx, &rows)?,
+        written: rows
+            .iter()
+            .map(|row| row.created_at)
+            .max()
+            .unwrap_or(first.created_at),
+        maybe_duplicate: rows.iter().any(|row| row.maybe_duplicate),
+    };
+    Ok(Some((rows, notice)))
+}
+
+fn told_of_all(ctx: &Context<'_>, rows: &Parcel) -> StageResult<NoticeBody> {
+    if let [row] = rows.as_slice() {
+        return told(ctx, row);
+    }
+    let mut parts = Vec::new();
+    for row in rows {
+        parts.push((row.key.clone(), told(ctx, row)?));
+    }
+    Ok(NoticeBody::joined(parts))
 }
 
 /// Returns what is told: a base's own lines where the row is for one, and the movement's number where it is known by now.
@@ -291,6 +359,7 @@ fn told(ctx: &Context<'_>, row: &OutboxRow) -> StageResult<NoticeBody> {
         None => row.body.clone(),
         Some(base) => row.body.only(base).unwrap_or_else(|| NoticeBody {
             items: Vec::new(),
+            base: Some(base.clone()),
             ..row.body.clone()
         }),
     };
@@ -341,16 +410,17 @@ impl After {
     }
 }
 
-/// Records how a notice ended.
+/// Records how a message ended, for all its rows at once.
 fn settle(
     ctx: &Context<'_>,
-    mut row: OutboxRow,
+    mut parcel: Parcel,
     answer: PortResult<()>,
     report: &mut Report,
 ) -> StageResult<After> {
     let mut after = After::GoOn;
     let mut asked = 0;
-    (row.state, row.reason) = match answer {
+    let mut apart = false;
+    let (state, reason) = match answer {
         Ok(()) => (NoticeState::Sent, None),
         Err(PortError::Transient {
             reason,
@@ -366,21 +436,52 @@ fn settle(
             after = After::Failed;
             (NoticeState::Unknown, Some(reason))
         }
+        // One order's text may be why: the others must not wait for a person because of it.
+        Err(PortError::Rejected { reason }) if parcel.len() > 1 => {
+            apart = true;
+            (NoticeState::Planned, Some(reason))
+        }
         Err(PortError::Rejected { reason }) => (NoticeState::Quarantined, Some(reason)),
         Err(PortError::Denied { reason }) => {
             after = After::Denied(reason.clone());
             (NoticeState::Planned, Some(reason))
         }
     };
-    if row.state == NoticeState::Planned {
-        let backoff = ctx.next_try(row.attempt - 1);
-        row.not_before = Moment(backoff.0.max(ctx.now.plus_ms(asked).0));
+    // Rows that were sent together wait together.
+    let failures = parcel.iter().map(|row| row.attempt - 1).max().unwrap_or(0);
+    let wait = (state == NoticeState::Planned && !apart).then(|| {
+        let backoff = ctx.next_try(failures);
+        Moment(backoff.0.max(ctx.now.plus_ms(asked).0))
+    });
+    for row in &mut parcel {
+        row.state = state;
+        row.reason.clone_from(&reason);
+        row.not_before = wait.unwrap_or(row.not_before);
+        if apart {
+            row.batch = Some(row.key.clone());
+        }
     }
-    ctx.store
-        .write(|tx| tx.shift_notice(&row, NoticeState::Sending, ctx.now))?;
-    // Denied access is told once, as the run's end.
-    if !matches!(after, After::Denied(_)) {
-        tell(&row, report);
+    ctx.store.write(|tx| {
+        for row in &parcel {
+            tx.shift_notice(row, NoticeState::Sending, ctx.now)?;
+        }
+        Ok(())
+    })?;
+    for row in &parcel {
+        if apart {
+            report.reached += 1;
+            let reason = row.reason.as_deref().unwrap_or_default();
+            report.wait(
+                &row.key,
+                format!(
+                    "notice {} was refused with others and goes alone: {reason}",
+                    row.key
+                ),
+            );
+        } else if !matches!(after, After::Denied(_)) {
+            // Denied access is told once, as the run's end.
+            tell(row, report);
+        }
     }
     Ok(after)
 }

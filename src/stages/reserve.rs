@@ -551,8 +551,8 @@ fn item(
     Ok(NoticeItem {
         reference: sku.label(),
         name: sku.name.clone(),
-        attributes: attributes(ctx, case, &line.sku),
         order: None,
+        attributes: attributes(ctx, Some(sku)),
         units: i64::from(line.units),
         picks,
         short: left,
@@ -672,10 +672,11 @@ impl Case<'_> {
     }
 }
 
-/// Returns what a person tells a SKU by; nothing while its code is not known.
-fn attributes(ctx: &Context<'_>, case: &Case<'_>, sku: &SkuId) -> Vec<Attribute> {
-    let code = case.code(sku).ok();
-    code.map_or_else(Vec::new, |code| ctx.stock.attributes(code))
+/// Returns what tells a SKU's variant from others of its article.
+fn attributes(ctx: &Context<'_>, sku: Option<&SkuRow>) -> Vec<Attribute> {
+    let code = sku.and_then(|sku| sku.code.as_ref());
+    code.map(|code| ctx.stock.attributes(code))
+        .unwrap_or_default()
 }
 
 fn items_of(ctx: &Context<'_>, case: &Case<'_>, booked: &Booked) -> Vec<NoticeItem> {
@@ -684,8 +685,8 @@ fn items_of(ctx: &Context<'_>, case: &Case<'_>, booked: &Booked) -> Vec<NoticeIt
         NoticeItem {
             reference: row.map_or_else(|| sku.to_string(), SkuRow::label),
             name: row.and_then(|row| row.name.clone()),
-            attributes: attributes(ctx, case, sku),
             order: None,
+            attributes: attributes(ctx, row),
             units: *units,
             picks: vec![],
             short: 0,

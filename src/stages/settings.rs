@@ -152,7 +152,7 @@ pub struct Notices {
     pub digest_every: i64,
     /// Marked resends before a person must look.
     pub max_resends: i64,
-    /// How each channel behaves; one that is not here (the tests' `mail`) is sent again and never quiet.
+    /// How each channel behaves; `mail` may be missing, and is then sent to one by one at any hour.
     pub channels: BTreeMap<String, ChannelRule>,
     /// Which kinds go where; without any, every notice goes to every channel.
     pub routes: Vec<Route>,
@@ -165,6 +165,8 @@ pub struct ChannelRule {
     pub quarantine: bool,
     /// When nothing is sent.
     pub quiet: Option<QuietHours>,
+    /// Whether the remito notices of a run go out as one list.
+    pub batch: bool,
 }
 
 /// Hours of the day in which people are left alone.

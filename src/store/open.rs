@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../sql/migrations/0005_channels.sql"),
     include_str!("../../sql/migrations/0006_products.sql"),
     include_str!("../../sql/migrations/0007_inbox.sql"),
+    include_str!("../../sql/migrations/0008_notice_batch.sql"),
 ];
 
 /// Free pages are given back when asked.

@@ -78,6 +78,8 @@ pub struct OutboxRow {
     pub channel: String,
     /// The only base whose goods it tells of; all when `None`.
     pub base: Option<BaseCode>,
+    /// The key of the message that it last went out in with others; its own key where it must go alone.
+    pub batch: Option<String>,
 }
 
 /// Where a notice goes: a channel, and the only base whose goods are told there.
@@ -140,6 +142,7 @@ impl OutboxRow {
                 Some(code) => Some(parsed(16, &code, BaseCode::parse(&code))?),
                 None => None,
             },
+            batch: row.get(17)?,
         })
     }
 }
@@ -202,6 +205,21 @@ impl Store {
         )
     }
 
+    /// Returns the last notice of a kind about a subject by one channel.
+    fn outbox_last_by(
+        &self,
+        kind: NoticeKind,
+        subject: &str,
+        channel: &str,
+    ) -> StoreResult<Option<OutboxRow>> {
+        let sql = include_str!("../../sql/store/outbox_last_by.sql");
+        self.maybe(
+            sql,
+            named_params! { ":kind": kind.as_str(), ":subject": subject, ":channel": channel },
+            OutboxRow::read,
+        )
+    }
+
     /// Counts notices that were not sent, per state.
     pub fn outbox_counts(&self) -> StoreResult<Vec<(String, i64)>> {
         self.many(
@@ -213,8 +231,8 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Queues a notice. An alert about the same subject within `quiet_ms` of the last one is only counted. `maybe_duplicate`
-    /// when a memory that was lost may have told it already.
+    /// Queues a notice. An alert about the same subject within `quiet_ms` of the last one is only counted, for each channel by
+    /// itself. `maybe_duplicate` when a memory that was lost may have told it already.
     #[expect(
         clippy::too_many_arguments,
         reason = "what is told, where, and when: each is decided by the caller"
@@ -229,21 +247,26 @@ impl Tx<'_> {
         quiet_ms: i64,
         maybe_duplicate: bool,
     ) -> StoreResult<()> {
-        let last = self.outbox_last(kind, subject)?;
-        if let Some(last) = &last
-            && kind.is_alert()
-            && (0..quiet_ms).contains(&now.ms_since(last.created_at))
-        {
-            self.run(
-                include_str!("../../sql/store/outbox_repeat.sql"),
-                named_params! { ":id": last.id },
-            )?;
+        let mut fresh = Vec::new();
+        for target in targets {
+            let last = self.outbox_last_by(kind, subject, &target.channel)?;
+            match last.filter(|_| kind.is_alert()) {
+                Some(last) if (0..quiet_ms).contains(&now.ms_since(last.created_at)) => {
+                    self.run(
+                        include_str!("../../sql/store/outbox_repeat.sql"),
+                        named_params! { ":id": last.id },
+                    )?;
+                }
+                Some(_) | None => fresh.push(target),
+            }
+        }
+        if fresh.is_empty() {
             return Ok(());
         }
         // The counter makes the key unique and stable: a crash before the commit takes both with it.
         let key = format!("{}.{}", kind.as_str(), self.next_seq()?.0);
         let body = to_json(body)?;
-        for target in targets {
+        for target in fresh {
             self.add_notice(&key, kind, subject, &body, target, now, maybe_duplicate)?;
         }
         Ok(())
@@ -302,24 +325,26 @@ impl Tx<'_> {
             include_str!("../../sql/store/outbox_shift.sql"),
             named_params! { ":id": row.id, ":from_state": from.as_str(), ":to_state": row.state.as_str(),
                 ":attempt": row.attempt, ":resends": row.resends, ":maybe_duplicate": row.maybe_duplicate,
-                ":not_before": row.not_before.0, ":reason": row.reason, ":now": now.0 },
+                ":not_before": row.not_before.0, ":reason": row.reason, ":batch": row.batch, ":now": now.0 },
         )?;
         Ok(changed == 1)
     }
 
-    /// Takes the alerts that came again since the last digest, and starts counting anew.
-    pub fn take_repeats(&self) -> StoreResult<Vec<Repeat>> {
+    /// Takes the alerts that came again since the last digest, each with the channel that had told it, and starts counting
+    /// anew.
+    pub fn take_repeats(&self) -> StoreResult<Vec<(String, Repeat)>> {
         let repeats = self.many(
             include_str!("../../sql/store/outbox_repeated.sql"),
             [],
             |row| {
                 let kind: String = row.get(1)?;
                 let kind = parsed(1, &kind, NoticeKind::parse(&kind).ok_or("no such kind"))?;
-                Ok(Repeat {
+                let repeat = Repeat {
                     kind,
                     subject: row.get(2)?,
                     times: row.get(3)?,
-                })
+                };
+                Ok((row.get(0)?, repeat))
             },
         )?;
         self.run(include_str!("../../sql/store/outbox_repeats_told.sql"), [])?;

@@ -19,7 +19,7 @@ use stockbridge::config::load::{LoadOptions, load};
 use stockbridge::config::sections::{ErpConfig, NotifyConfig, VtexConfig};
 use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId, SkuId, SkuRef, WarehouseId};
 use stockbridge::domain::movement::{Movement, MovementKey, Operation, sight};
-use stockbridge::domain::notice::{Attribute, Notice, NoticeBody, NoticeItem, NoticeKind, Repeat};
+use stockbridge::domain::notice::{Notice, NoticeBody, NoticeItem, NoticeKind, Repeat};
 use stockbridge::domain::ports::{
     CallOutcome, Clock, Gate, Held, ListFilter, Locks, MovementSink, Permit, PortResult, Rng,
     Search, StockSource, Storefront,
@@ -317,11 +317,8 @@ to = [\"b@example.com\"]"
         items: vec![NoticeItem {
             reference: text.clone(),
             name: Some(text.clone()),
-            attributes: vec![Attribute {
-                name: text.clone(),
-                value: text.clone(),
-            }],
             order: None,
+            attributes: vec![],
             units: 1,
             picks: vec![],
             short: 0,

@@ -15,8 +15,6 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::adapters::mail::render::Templates;
 use crate::config::channels::CommandConfig;
 use crate::config::child;
@@ -47,16 +45,7 @@ impl Program {
 
     fn input(&self, notice: &Notice) -> Result<Vec<u8>, String> {
         let rendered = self.texts.render(notice).map_err(|err| err.to_string())?;
-        let input = json!({
-            "version": 1,
-            "key": notice.key,
-            "kind": notice.kind.as_str(),
-            "written": notice.written.to_string(),
-            "maybe_duplicate": notice.maybe_duplicate,
-            "title": rendered.subject,
-            "text": rendered.text,
-            "notice": notice.body,
-        });
+        let input = rendered.for_programs(notice);
         Ok(input.to_string().into_bytes())
     }
 }

@@ -100,17 +100,18 @@ pub(super) fn split(code: &ErpCode) -> Result<Variant, String> {
     Variant::new(article, color, size).map_err(|why| format!("code {:?}: {why}", code.as_str()))
 }
 
-/// Returns colour and size of a code; nothing of one that is not such a code.
+/// Returns a variant's colour and size; nothing for a code that is no variant.
 pub(super) fn attributes(code: &ErpCode) -> Vec<Attribute> {
     let Ok(variant) = split(code) else {
         return Vec::new();
     };
-    let named = [("color", variant.color), ("size", variant.size)];
-    let attribute = |(name, value): (&str, String)| Attribute {
+    let named = |(name, value): (&str, String)| Attribute {
         name: name.to_owned(),
         value,
     };
-    named.into_iter().map(attribute).collect()
+    [("color", variant.color), ("size", variant.size)]
+        .map(named)
+        .into()
 }
 
 /// Groups codes by article, in the order of the articles; codes that are none stand alone.
@@ -183,19 +184,6 @@ mod tests {
     }
 
     #[test]
-    fn colour_and_size_are_told_whatever_the_article_holds() {
-        let told = |code: &str| {
-            let attributes = attributes(&ErpCode::parse(code).unwrap());
-            let told = attributes
-                .into_iter()
-                .map(|a| format!("{}={}", a.name, a.value));
-            told.collect::<Vec<_>>()
-        };
-        assert_eq!(told("REM-01-AZUL-M"), ["color=AZUL", "size=M"]);
-        assert_eq!(told("REM01"), Vec::<String>::new());
-    }
-
-    #[test]
     fn v15_references_split_from_the_right_trimmed_and_upper_cased() {
         for (reference, canonical) in [
             ("ART1-N01-42", "ART1-N01-42"),
@@ -242,6 +230,17 @@ mod tests {
             let err = code(reference).unwrap_err();
             assert!(err.contains(why), "{reference}: {err}");
         }
+    }
+
+    #[test]
+    fn a_variant_is_told_by_its_colour_and_size() {
+        let told = |code: &str| {
+            let told = attributes(&ErpCode::parse(code).unwrap());
+            let told = told.iter().map(|a| format!("{}={}", a.name, a.value));
+            told.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told("A-B-N01-42"), "color=N01 size=42");
+        assert_eq!(told("A-B"), "");
     }
 
     #[test]

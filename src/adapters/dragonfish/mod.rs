@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::adapters::dragonfish::code::{attributes, by_article, parse_reference};
+use crate::adapters::dragonfish::code::{by_article, parse_reference};
 use crate::adapters::dragonfish::session::Session;
 use crate::adapters::dragonfish::sql::{Parts, Sql, may_fall_back};
 use crate::adapters::dragonfish::stock::StockRules;
@@ -216,7 +216,7 @@ impl StockSource for Dragonfish<'_> {
     }
 
     fn attributes(&self, code: &ErpCode) -> Vec<Attribute> {
-        attributes(code)
+        code::attributes(code)
     }
 
     fn groups(&self, codes: &[ErpCode]) -> Vec<Vec<ErpCode>> {

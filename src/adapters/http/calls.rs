@@ -249,10 +249,7 @@ impl<'a> Calls<'a> {
             Err(err) => {
                 self.report(CallOutcome::Failed);
                 let reason = format!("{title} at {}: {err}", self.client.host());
-                Err(match err {
-                    HttpError::NotSent(_) | HttpError::BadTls(_) => PortError::transient(reason),
-                    HttpError::Lost(_) | HttpError::TooLarge(_) => PortError::uncertain(reason),
-                })
+                Err(err.of_write(reason))
             }
         }
     }

@@ -17,6 +17,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Certificate, Method, Url, redirect, retry};
 
 use crate::adapters::http::text::{decode_lossily, one_line};
+use crate::domain::ports::PortError;
 
 /// The largest answer that is read, in bytes after decompression.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -121,6 +122,16 @@ pub enum HttpError {
     /// Sent, and the answer is larger than the limit.
     #[error("{0}")]
     TooLarge(String),
+}
+
+impl HttpError {
+    /// Returns what it means for a write that is not to be repeated while it may have taken effect.
+    pub fn of_write(&self, reason: String) -> PortError {
+        match self {
+            Self::NotSent(_) | Self::BadTls(_) => PortError::transient(reason),
+            Self::Lost(_) | Self::TooLarge(_) => PortError::uncertain(reason),
+        }
+    }
 }
 
 /// A client for one host.

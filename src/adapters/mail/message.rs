@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
 
-use super::render::{CODE_ID, Rendered};
+use super::render::Rendered;
 use crate::domain::notice::Notice;
 use crate::domain::time::Moment;
 
@@ -43,12 +43,12 @@ impl Addresses {
             .fold(builder, |builder, to| builder.to(to.clone()));
         let page = SinglePart::html(rendered.html.clone());
         let parts = MultiPart::alternative().singlepart(SinglePart::plain(rendered.text.clone()));
-        let parts = match picture(rendered) {
-            Some(picture) => {
-                let page = MultiPart::related().singlepart(page).singlepart(picture);
-                parts.multipart(page)
-            }
-            None => parts.singlepart(page),
+        let pictures = pictures(rendered);
+        let parts = if pictures.is_empty() {
+            parts.singlepart(page)
+        } else {
+            let page = MultiPart::related().singlepart(page);
+            parts.multipart(pictures.into_iter().fold(page, MultiPart::singlepart))
         };
         builder
             .multipart(parts)
@@ -56,12 +56,15 @@ impl Addresses {
     }
 }
 
-/// Returns the order's code, where the page shows one.
-fn picture(rendered: &Rendered) -> Option<SinglePart> {
-    let shown = rendered.html.contains(&format!("cid:{CODE_ID}"));
-    let png = super::code::png_of(rendered.code.as_ref().filter(|_| shown)?)?;
-    let kind = ContentType::parse("image/png").ok()?;
-    Some(Attachment::new_inline(CODE_ID.to_owned()).body(png, kind))
+/// Returns the orders' codes that the page shows.
+fn pictures(rendered: &Rendered) -> Vec<SinglePart> {
+    let picture = |(id, text): &(String, String)| {
+        let shown = rendered.html.contains(&format!("\"cid:{id}\""));
+        let png = super::code::png_of(Some(text).filter(|_| shown)?)?;
+        let kind = ContentType::parse("image/png").ok()?;
+        Some(Attachment::new_inline(id.clone()).body(png, kind))
+    };
+    rendered.codes.iter().filter_map(picture).collect()
 }
 
 /// Checks that a key is safe in a header and as a file name.

@@ -12,6 +12,7 @@ pub mod render;
 pub mod samples;
 mod smtp;
 mod templates;
+mod vars;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -28,8 +29,9 @@ use self::message::Addresses;
 use self::render::Templates;
 use self::smtp::Smtp;
 
-/// The channel that `[notify.mail]` is.
-const CHANNEL: &str = "mail";
+/// The channel that every installation has.
+const FIRST: &str = "mail";
+
 /// The most recipients of notices.
 const MOST_RECIPIENTS: usize = 50;
 
@@ -79,21 +81,21 @@ impl Mail {
         password: Option<SecretString>,
         account: &str,
     ) -> Result<Self, MailError> {
-        Self::for_channel(config, password, account, CHANNEL)
+        Self::of_channel(FIRST, config, password, account)
     }
 
-    /// Builds the adapter of a channel besides `[notify.mail]`.
+    /// Builds the adapter for one channel, whose templates may be its own.
     ///
     /// # Errors
     ///
     /// As [`Mail::new`].
-    pub fn for_channel(
+    pub fn of_channel(
+        channel: &str,
         config: &NotifyConfig,
         password: Option<SecretString>,
         account: &str,
-        channel: &str,
     ) -> Result<Self, MailError> {
-        let templates = Templates::for_channel(config, account, channel)?;
+        let templates = Templates::of_channel(channel, config, account)?;
         // Those compiled in are rendered by the tests; an idle run need not do it again.
         if config.templates.is_some() {
             templates.check()?;
@@ -121,37 +123,30 @@ impl Mail {
     }
 }
 
-/// Renders every kind of notice for every channel with sample contents, for `config check`; `channels` are those besides
-/// `mail`.
+/// Renders every kind of notice with sample contents as each of the channels would, for `config check`.
 ///
 /// # Errors
 ///
 /// [`MailError`] naming the first template that cannot be used, or a folder of templates that no channel uses.
 pub fn check_templates(config: &NotifyConfig, channels: &[&str]) -> Result<(), MailError> {
-    let all = || channels.iter().copied().chain([CHANNEL]);
     if let Some(folder) = &config.templates {
-        for name in templates::folders(folder)? {
-            if !all().any(|channel| channel == name) {
+        for name in templates::subfolders(folder)? {
+            if !channels.contains(&name.as_str()) {
                 return Err(MailError::Template {
                     name: folder.join(&name).display().to_string(),
-                    reason: "is named after no channel".into(),
+                    reason: format!("is no channel's; there are: {}", channels.join(", ")),
                 });
             }
         }
     }
-    let own = |channel: &str| {
-        let folder = config.templates.as_ref();
-        folder.is_some_and(|folder| folder.join(channel).is_dir())
-    };
-    for channel in all() {
-        let templates = Templates::for_channel(config, "sample", channel);
-        let checked = templates.and_then(|templates| templates.check());
-        checked.map_err(|err| match err {
-            MailError::Template { name, reason } if own(channel) => MailError::Template {
+    for channel in channels {
+        let templates = Templates::of_channel(channel, config, "sample")?;
+        templates.check().map_err(|err| match err {
+            MailError::Template { name, reason } => MailError::Template {
                 name,
-                reason: format!("{reason} (as channel {channel} has it)"),
+                reason: format!("{reason} (for channel {channel})"),
             },
-            other => other,
+            other @ MailError::Config { .. } => other,
         })?;
     }
     Ok(())
@@ -431,13 +426,16 @@ mod tests {
         std::fs::write(folder.path().join(name), text).unwrap();
         let mut config = config("");
         config.templates = Some(folder.path().into());
-        check_templates(&config, &[]).map_err(|err| err.to_string())
+        check_templates(&config, &["mail", "hook"]).map_err(|err| err.to_string())
     }
 
     #[test]
     fn t1_broken_templates_are_found_at_load() {
         let unknown = with_file("notice.txt.j2", "{{ orden }}").unwrap_err();
-        assert_eq!(unknown, "template notice.txt.j2: undefined value in line 1");
+        assert_eq!(
+            unknown,
+            "template notice.txt.j2: undefined value in line 1 (for channel mail)"
+        );
         for (name, text, says) in [
             (
                 "notice.html.j2",
@@ -490,45 +488,58 @@ mod tests {
     }
 
     #[test]
-    fn a_channels_own_templates_go_before_the_folders() {
+    fn a_channel_has_templates_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(folder.path().join("team")).unwrap();
-        std::fs::create_dir_all(folder.path().join(".git")).unwrap();
         let write = |name: &str, text: &str| {
-            std::fs::write(folder.path().join(name), text).unwrap();
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         };
-        write("remito.txt.j2", "for all {{ order }}");
-        write(
-            "es.toml",
-            "[notice.remito]\nsubject = \"A mover\"\nnext = \"Ya\"",
-        );
-        write("team/remito.txt.j2", "for the team {{ order }}");
-        write("team/es.toml", "[notice.remito]\nsubject = \"Equipo\"");
         let mut config = config("");
         config.templates = Some(folder.path().into());
-        assert_eq!(check_templates(&config, &["team"]), Ok(()));
-        let notice = samples::notices().next().unwrap();
-        for (channel, subject, text) in [
-            ("mail", "A mover", "for all 1234567890123-01"),
-            ("team", "Equipo", "for the team 1234567890123-01"),
-        ] {
-            let templates = Templates::for_channel(&config, "tienda", channel).unwrap();
+        let text = |config: &NotifyConfig, channel: &str| {
+            let templates = Templates::of_channel(channel, config, "tienda").unwrap();
+            let mut notice = samples::notices().next().unwrap();
+            notice.maybe_duplicate = false;
             let rendered = templates.render(&notice).unwrap();
-            assert!(rendered.subject.ends_with(subject), "{}", rendered.subject);
-            assert_eq!(rendered.text, text);
-            assert!(rendered.html.contains("</strong> Ya</p>"), "both");
-        }
-        let err = check_templates(&config, &[]).unwrap_err().to_string();
-        assert!(err.ends_with("team: is named after no channel"), "{err}");
-        write("team/remito.txt.j2", "{{ ordr }}");
-        let err = check_templates(&config, &["team"]).unwrap_err();
-        assert_eq!(
-            err.to_string(),
-            "template remito.txt.j2: undefined value in line 1 (as channel team has it)"
+            format!("{} | {}", rendered.subject, rendered.text)
+        };
+        write("remito.txt.j2", "all: {{ order }}");
+        write("es.toml", "[notice.remito]\nsubject = \"all {{ order }}\"");
+        write("hook/remito.txt.j2", "hook: {{ order }}");
+        write(
+            "hook/es.toml",
+            "[notice.remito]\nsubject = \"hook {{ order }}\"",
         );
-        write("team/remitos.txt.j2", "x");
-        let err = check_templates(&config, &["team"]).unwrap_err();
-        assert!(err.to_string().contains("did you mean"), "{err}");
+        let check = |config: &NotifyConfig| check_templates(config, &["mail", "hook"]);
+        check(&config).unwrap();
+        let order = "1234567890123-01";
+        assert_eq!(
+            text(&config, "mail"),
+            format!("[tienda] all {order} | all: {order}")
+        );
+        assert_eq!(
+            text(&config, "hook"),
+            format!("[tienda] hook {order} | hook: {order}")
+        );
+
+        write("hook/remito.txt.j2", "{{ ordr }}");
+        let err = check(&config).unwrap_err().to_string();
+        assert!(
+            err.ends_with("undefined value in line 1 (for channel hook)"),
+            "{err}"
+        );
+        write("hook/remito.txt.j2", "x");
+        write("hook/remit.txt.j2", "x");
+        let err = check(&config).unwrap_err().to_string();
+        assert!(err.contains("did you mean remito.txt.j2?"), "{err}");
+        std::fs::remove_file(folder.path().join("hook/remit.txt.j2")).unwrap();
+        write("hok/remito.txt.j2", "x");
+        let err = check(&config).unwrap_err().to_string();
+        assert!(
+            err.contains("is no channel's; there are: mail, hook"),
+            "{err}"
+        );
     }
 
     #[test]

@@ -6,10 +6,9 @@ use crate::domain::ids::{BaseCode, OrderId, SkuId};
 use crate::domain::notice::{Attribute, Notice, NoticeBody, NoticeItem, NoticeKind, Pick, Repeat};
 use crate::domain::time::Moment;
 
-/// Returns, for every kind, a full notice marked as a possible duplicate, a long one, an empty one, and one for several
-/// orders.
+/// Returns, for every kind, a full notice marked as a possible duplicate and an empty one.
 pub fn notices() -> impl Iterator<Item = Notice> {
-    NoticeKind::ALL.into_iter().flat_map(|kind| {
+    let single = NoticeKind::ALL.into_iter().flat_map(|kind| {
         let notice = |body, maybe_duplicate| Notice {
             key: format!("{}.sample", kind.as_str()),
             channel: "mail".into(),
@@ -22,9 +21,24 @@ pub fn notices() -> impl Iterator<Item = Notice> {
             notice(full(), true),
             notice(long(), false),
             notice(NoticeBody::default(), false),
-            notice(NoticeBody::joined(vec![full(), full()]), true),
         ]
-    })
+    });
+    let parts = ["1234567890123-01", "1234567890124-01"].map(|order| {
+        let body = NoticeBody {
+            order: OrderId::parse(order).ok(),
+            ..full()
+        };
+        (format!("remito.{order}"), body)
+    });
+    let several = Notice {
+        key: "remito.sample.and-1".into(),
+        channel: "mail".into(),
+        kind: NoticeKind::Remito,
+        body: NoticeBody::joined(parts.into()),
+        written: Moment(1_767_225_600_000),
+        maybe_duplicate: true,
+    };
+    single.chain([several])
 }
 
 /// Returns contents in which every variable has a value.
@@ -35,6 +49,8 @@ fn full() -> NoticeBody {
         reason: Some("the ERP refused the movement: article not found".into()),
         action: Some("stockbridge show 1234567890123-01".into()),
         items: vec![item(1), item(0)],
+        orders: vec![],
+        base: BaseCode::parse("CENTRO").ok(),
         depot: BaseCode::parse("WOO").ok(),
         movement: Some("4711".into()),
         delivery_date: Some(Moment(1_767_312_000_000)),
@@ -44,7 +60,6 @@ fn full() -> NoticeBody {
             ("a figure without a label".into(), "2".into()),
         ]),
         repeats: vec![repeat()],
-        orders: vec![],
     }
 }
 
@@ -68,8 +83,13 @@ fn item(short: i64) -> NoticeItem {
     NoticeItem {
         reference: "REM01-AZUL-M".into(),
         name: (short > 0).then(|| "Remera azul M".into()),
-        attributes: attributes(&["AZUL", "M"]),
         order: None,
+        attributes: [("color", "AZUL"), ("size", "M")]
+            .map(|(name, value)| Attribute {
+                name: name.into(),
+                value: value.into(),
+            })
+            .into(),
         units: 2,
         picks: [pick("CENTRO", 1), pick("NORTE", 0)]
             .into_iter()
@@ -77,15 +97,6 @@ fn item(short: i64) -> NoticeItem {
             .collect(),
         short,
     }
-}
-
-fn attributes(values: &[&str]) -> Vec<Attribute> {
-    let named = ["color", "size"].into_iter().zip(values);
-    let attribute = |(name, value): (&str, &&str)| Attribute {
-        name: name.to_owned(),
-        value: (*value).to_owned(),
-    };
-    named.map(attribute).collect()
 }
 
 fn repeat() -> Repeat {

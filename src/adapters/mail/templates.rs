@@ -2,8 +2,8 @@
 //!
 //! Everything is compiled in. A folder of the operator's may replace, by file name: `es.toml`, `pt.toml`, `en.toml`
 //! (only the phrases it holds), `notice.txt.j2` and `notice.html.j2` (the layouts), and `<kind>.txt.j2` and
-//! `<kind>.html.j2` (the layout of one kind). A folder within it that is named after a channel holds files of the same
-//! names, which go before those for that channel alone. The variables are the fields of `Vars` in [`super::render`].
+//! `<kind>.html.j2` (the layout of one kind). The same names in a folder within it that is named like a channel replace
+//! them for that channel alone. The variables are the fields of `Vars` in [`super::render`].
 //!
 //! HTML is escaped by the output itself: no filter, block or setting of a template can switch that off.
 
@@ -73,7 +73,7 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// Loads the texts compiled in, and what `folder` replaces of them for a channel.
+    /// Loads the texts compiled in, what `folder` replaces of them, and what its part for `channel` replaces of those.
     pub(super) fn load(
         language: Language,
         folder: Option<&Path>,
@@ -86,7 +86,6 @@ impl Texts {
             None => BTreeMap::new(),
         };
         let (table_name, built_in) = built_in(language);
-        // Phrase by phrase: a channel's table need not repeat the other phrases of the folder's.
         let tables = [overrides.remove(table_name), own.remove(table_name)];
         let table = load_table(table_name, built_in, tables)?;
         overrides.extend(own);
@@ -235,7 +234,7 @@ fn template_error(name: &str, err: &minijinja::Error) -> MailError {
     }
 }
 
-/// Parses a table, and lays the operator's phrases over it, the later ones over the earlier.
+/// Parses a table, and lays the operator's phrases over it, one table over the other.
 fn load_table(
     name: &str,
     built_in: &str,
@@ -261,25 +260,6 @@ fn lay_over(below: &mut toml::Table, above: toml::Table) {
             }
         }
     }
-}
-
-/// Lists the folders within the operator's, each of which must be a channel's.
-pub(super) fn folders(folder: &Path) -> Result<Vec<String>, MailError> {
-    let wrong = |err: std::io::Error| MailError::Template {
-        name: folder.display().to_string(),
-        reason: err.to_string(),
-    };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(wrong)? {
-        let entry = entry.map_err(wrong)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        // Hidden ones are other programs' (a repository's, an editor's).
-        if entry.path().is_dir() && !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// Reads the operator's folder; a file whose name replaces nothing is refused, since it would be ignored in silence.
@@ -310,6 +290,23 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, MailError> {
         files.insert(name, text);
     }
     Ok(files)
+}
+
+/// Returns the names of the folders within the operator's folder.
+pub(super) fn subfolders(folder: &Path) -> Result<Vec<String>, MailError> {
+    let wrong = |err: std::io::Error| MailError::Template {
+        name: folder.display().to_string(),
+        reason: err.to_string(),
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(wrong)? {
+        let entry = entry.map_err(wrong)?;
+        if entry.path().is_dir() {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Returns every file name that the operator's folder may hold.

@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::adapters::http::client::{Answer, HttpClient, HttpError, HttpOptions, Request};
+use crate::adapters::http::client::{Answer, HttpClient, HttpOptions, Request};
 use crate::adapters::http::text::one_line;
 use crate::adapters::mail::render::{Rendered, Templates};
 use crate::adapters::mail::samples;
@@ -172,12 +172,7 @@ impl Notifier for Webhook<'_> {
         };
         match self.client.execute(request) {
             Ok(answer) => judge(&answer),
-            Err(HttpError::NotSent(reason) | HttpError::BadTls(reason)) => {
-                Err(PortError::transient(reason))
-            }
-            Err(HttpError::Lost(reason) | HttpError::TooLarge(reason)) => {
-                Err(PortError::uncertain(reason))
-            }
+            Err(err) => Err(err.of_write(err.to_string())),
         }
     }
 }
@@ -241,7 +236,7 @@ fn body(
     let rendered = texts.render(notice).map_err(|err| err.to_string())?;
     let to = config.to.as_deref().unwrap_or_default();
     let body = match config.preset {
-        Preset::Json => every_field(notice, &rendered),
+        Preset::Json => rendered.for_programs(notice),
         Preset::Slack => json!({ "text": slack(&chat(&rendered)) }),
         Preset::Teams => card(&rendered),
         Preset::Telegram => json!({
@@ -252,19 +247,6 @@ fn body(
         }
     };
     Ok(body.to_string().into_bytes())
-}
-
-fn every_field(notice: &Notice, rendered: &Rendered) -> Value {
-    json!({
-        "version": 1,
-        "key": notice.key,
-        "kind": notice.kind.as_str(),
-        "written": notice.written.to_string(),
-        "maybe_duplicate": notice.maybe_duplicate,
-        "title": rendered.subject,
-        "text": rendered.text,
-        "notice": notice.body,
-    })
 }
 
 /// Returns the text, cut to what a chat takes.

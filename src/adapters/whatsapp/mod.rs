@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::adapters::http::client::{Answer, HttpClient, HttpError, HttpOptions, Request};
+use crate::adapters::http::client::{Answer, HttpClient, HttpOptions, Request};
 use crate::adapters::http::text::one_line;
 use crate::adapters::mail::render::Templates;
 use crate::adapters::mail::samples;
@@ -139,12 +139,7 @@ impl Notifier for Whatsapp {
         };
         match self.client.execute(request) {
             Ok(answer) => judge(&answer),
-            Err(HttpError::NotSent(reason) | HttpError::BadTls(reason)) => {
-                Err(PortError::transient(reason))
-            }
-            Err(HttpError::Lost(reason) | HttpError::TooLarge(reason)) => {
-                Err(PortError::uncertain(reason))
-            }
+            Err(err) => Err(err.of_write(err.to_string())),
         }
     }
 }

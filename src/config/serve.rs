@@ -225,6 +225,16 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>, warnings: &m
                 hint,
             );
         }
+        for (key, value, least, most) in [
+            ("serve.stock_api.refresh", api.refresh, 1, 3600),
+            ("serve.stock_api.max_age", api.max_age, 1, 86_400),
+        ] {
+            let (least, most) = (Span::secs(least), Span::secs(most));
+            if value < least || value > most {
+                let reason = format!("{value} is not between {least} and {most}");
+                fail(key, reason, "");
+            }
+        }
         if api.max_age < api.refresh {
             let reason = "is shorter than serve.stock_api.refresh".into();
             fail("serve.stock_api.max_age", reason, "");

@@ -93,7 +93,7 @@ fn question(rng: &mut Rng, products: &[u64]) -> String {
             "",
             "",
             "",
-            "&lastChange=1800-01-01T00:00:00",
+            "&lastChange=1899-12-31T23:55:12",
             "&merchandiseType=ZZ",
         ],
     ] {

@@ -19,6 +19,8 @@ pub const USER: &str = "INTEGRA";
 pub const PASSWORD: &str = "Sandbox1";
 /// What the log-in wants instead of it: MD5 of the password in capitals.
 const PASSWORD_MD5: &str = "BDB122192ECFF44B04A60855DB993D34";
+/// 1900-01-01T00:00:00, what stands for no date.
+const NO_DATE_MS: i64 = -2_208_988_800_000;
 /// The largest page.
 const MOST_ROWS: usize = 2000;
 
@@ -194,7 +196,9 @@ fn list(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
             continue;
         }
         for (branch, shelf) in &product.shelves {
-            let old = since.is_some_and(|since| shelf.changed.unwrap_or(Moment(i64::MIN)) < since);
+            // What never changed stands for 1900, so that whoever begins before that is told of it.
+            let changed = shelf.changed.unwrap_or(Moment(NO_DATE_MS));
+            let old = since.is_some_and(|since| changed < since);
             if !branches.contains(&branch.as_str()) || old {
                 continue;
             }

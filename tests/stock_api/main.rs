@@ -3,7 +3,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test that meets an unexpected error should stop there; a process is waited for in real time"
+    clippy::print_stderr,
+    reason = "a test that meets an unexpected error should stop there; a process is waited for in real time; seeds are told"
 )]
 
 #[path = "../support/erp_wire.rs"]

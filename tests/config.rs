@@ -684,6 +684,31 @@ fn the_door_is_checked_key_by_key() {
             "serve.connections: 1 is not between 8 and 10000",
         ),
         (
+            "refresh = \"60s\"\n",
+            "refresh = \"20m\"\n",
+            "serve.stock_api.max_age: is shorter than serve.stock_api.refresh",
+        ),
+        (
+            "max_age = \"10m\"",
+            "max_age = \"2d\"",
+            "serve.stock_api.max_age: 2d is not between 1s and ",
+        ),
+        (
+            "largest_page = 2000",
+            "largest_page = 0",
+            "serve.stock_api.largest_page: 0 is not between 1 and 10000",
+        ),
+        (
+            "user = \"PANEL\"",
+            "user = \"\"",
+            "serve.stock_api.user: goes together with serve.stock_api.password; hint: set both",
+        ),
+        (
+            "utc_offset = \"-03:00\"\n\n# Waiting times",
+            "utc_offset = \"3\"\n\n# Waiting times",
+            "serve.stock_api.utc_offset: is not an offset; hint: write it like -03:00",
+        ),
+        (
             "previous_token = { file",
             "earlier_token = { file",
             "did you mean previous_token?",

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::adapters::host::{self, FileLocks};
 use crate::app::Failure;
-use crate::app::stock_api::Shelves;
+use crate::app::stock_api::{Ages, Shelves};
 use crate::app::world::{Machine, open_options, open_store, secret, store_failure};
 use crate::cli::Cli;
 use crate::config::load::Loaded;
@@ -26,6 +26,7 @@ use crate::config::serve::{HookConfig, ServeConfig, TlsConfig};
 use crate::domain::ports::{Check, CheckOutcome, Locks};
 use crate::exit::Exit;
 use crate::serve::bell::{Ran, Run};
+use crate::serve::login::LogIn;
 use crate::serve::stock::StockApi;
 use crate::serve::systemd::Supervisor;
 use crate::serve::tls::TlsFiles;
@@ -39,6 +40,8 @@ pub const SERVE_LOCK: &str = "serve";
 const MOST_BYTES: u64 = 1024 * 1024;
 /// The shortest value of the hook's header.
 const SHORTEST_TOKEN: usize = 32;
+/// The shortest password of the stock API's log-in.
+const SHORTEST_PASSWORD: usize = 12;
 /// How often a run under way is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a run may take to stop when the door closes: a movement under way is let finish.
@@ -53,7 +56,7 @@ pub fn serve(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Fail
         return Err(Failure::new(Exit::Usage, reason));
     }
     let config = &loaded.config.serve;
-    let options = options(loaded, config)?;
+    let options = options(loaded, config, machine)?;
     // Checks the folder before a lock is made in it.
     open_options(loaded, machine)?;
     let locks = FileLocks::new(
@@ -89,7 +92,7 @@ pub fn serve(cli: &Cli, loaded: &Loaded, machine: &Machine) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-fn options(loaded: &Loaded, config: &ServeConfig) -> Result<Options, Failure> {
+fn options(loaded: &Loaded, config: &ServeConfig, machine: &Machine) -> Result<Options, Failure> {
     let wrong = |err: String| Failure::new(Exit::Config, err);
     let listen = config.listen.parse::<SocketAddr>();
     let listen = listen.map_err(|err| wrong(format!("serve.listen: {err}")))?;
@@ -108,7 +111,7 @@ fn options(loaded: &Loaded, config: &ServeConfig) -> Result<Options, Failure> {
         behind_proxy: config.behind_proxy,
         open_metrics: config.open_metrics,
         hook: hook.transpose()?,
-        stock: stock_api(loaded, config)?,
+        stock: stock_api(loaded, config, machine)?,
         stages: stages.map(|stage| stage.as_str()).collect(),
         stale_after_ms: config.stale_after.ms(),
         wake_every: config.wake_every.duration(),
@@ -135,7 +138,11 @@ fn key(loaded: &Loaded, hook: &HookConfig) -> Result<HookOptions, Failure> {
 }
 
 /// The available-stock interface, where it is configured.
-fn stock_api(loaded: &Loaded, config: &ServeConfig) -> Result<Option<StockApi>, Failure> {
+fn stock_api(
+    loaded: &Loaded,
+    config: &ServeConfig,
+    machine: &Machine,
+) -> Result<Option<StockApi>, Failure> {
     let Some(api) = &config.stock_api else {
         return Ok(None);
     };
@@ -152,11 +159,31 @@ fn stock_api(loaded: &Loaded, config: &ServeConfig) -> Result<Option<StockApi>, 
         );
         return Err(Failure::new(Exit::Config, reason));
     }
-    let (refresh, max_age) = (api.refresh.duration(), api.max_age.duration());
+    let login = match (&api.user, &api.password) {
+        (Some(user), Some(source)) => {
+            let password = secret(loaded, "serve.stock_api.password", source)?;
+            if password.expose_secret().chars().count() < SHORTEST_PASSWORD {
+                let reason = format!(
+                    "serve.stock_api.password has fewer than {SHORTEST_PASSWORD} characters; hint: openssl rand -hex 16"
+                );
+                return Err(Failure::new(Exit::Config, reason));
+            }
+            let user = user.clone();
+            Some(LogIn { user, password })
+        }
+        _ => None,
+    };
+    let ages = Ages {
+        refresh: api.refresh.duration(),
+        most: api.max_age.duration(),
+        // What is answered later is not read any more.
+        patience: config.answer_timeout.duration(),
+    };
     let offset_ms = offset_ms(&api.utc_offset);
-    let shelves = Shelves::new(loaded, refresh, max_age, offset_ms);
+    let shelves = Shelves::new(loaded, machine.clock.clone(), ages, offset_ms);
     Ok(Some(StockApi::new(
         tokens,
+        login,
         api.largest_page,
         Arc::new(shelves),
     )))
@@ -296,7 +323,7 @@ pub fn checks(loaded: &Loaded) -> Vec<Check> {
             Err(err) => Check::new("serve.tls", CheckOutcome::Fail, err),
         });
     }
-    if config.hook.is_none() {
+    if config.hook.is_none() && config.stock_api.is_none() {
         return checks;
     }
     let at = &config.listen;

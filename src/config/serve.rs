@@ -107,6 +107,12 @@ pub struct StockApiConfig {
     /// A token that is accepted besides, while it is replaced.
     #[serde(default)]
     pub previous_token: Option<SecretSource>,
+    /// The user that a consumer logs in as which knows no other way to a token; without one there is no log-in.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Its password: at least 12 characters.
+    #[serde(default)]
+    pub password: Option<SecretSource>,
     /// How old a reading may be before a question makes a new one.
     #[serde(default = "minute")]
     pub refresh: Span,
@@ -158,6 +164,8 @@ pub fn secrets(config: &ServeConfig) -> Vec<(String, &SecretSource)> {
         named.push(("serve.stock_api.token".to_owned(), &api.token));
         let previous = api.previous_token.as_ref();
         named.extend(previous.map(|source| ("serve.stock_api.previous_token".to_owned(), source)));
+        let password = api.password.as_ref();
+        named.extend(password.map(|source| ("serve.stock_api.password".to_owned(), source)));
     }
     named
 }
@@ -217,9 +225,25 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>, warnings: &m
                 hint,
             );
         }
+        for (key, value, least, most) in [
+            ("serve.stock_api.refresh", api.refresh, 1, 3600),
+            ("serve.stock_api.max_age", api.max_age, 1, 86_400),
+        ] {
+            let (least, most) = (Span::secs(least), Span::secs(most));
+            if value < least || value > most {
+                let reason = format!("{value} is not between {least} and {most}");
+                fail(key, reason, "");
+            }
+        }
         if api.max_age < api.refresh {
             let reason = "is shorter than serve.stock_api.refresh".into();
             fail("serve.stock_api.max_age", reason, "");
+        }
+        let named = api.user.as_deref().is_some_and(|user| !user.is_empty());
+        if named != api.password.is_some() || api.user.is_some() != named {
+            let hint = "set both for consumers that log in, or neither";
+            let reason = "goes together with serve.stock_api.password".into();
+            fail("serve.stock_api.user", reason, hint);
         }
         if !(1..=10_000).contains(&api.largest_page) {
             let reason = format!("{} is not between 1 and 10000", api.largest_page);

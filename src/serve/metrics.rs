@@ -78,6 +78,8 @@ pub(super) struct Counts {
     within: [AtomicU64; 9],
     answers: AtomicU64,
     time_us: AtomicU64,
+    /// Answers of the stock API by status.
+    stock: Mutex<BTreeMap<u16, u64>>,
     /// What each source may still ask.
     pub budgets: Budgets,
     complained: Mutex<Option<Instant>>,
@@ -105,6 +107,12 @@ impl Counts {
         }
         one(&self.answers);
         self.time_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// Counts an answer of the stock API.
+    pub fn stock(&self, status: StatusCode) {
+        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        *stock.entry(status.as_u16()).or_default() += 1;
     }
 
     /// Counts a request that was too much from its source.
@@ -237,6 +245,15 @@ impl Page {
             "Requests refused since their source asked too much",
             limited,
         );
+        let stock = counts.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.options.stock.is_some() {
+            let name = "stock_api_requests_total";
+            self.about(name, "counter", "Answers of the stock API by status");
+            for (status, n) in stock.iter() {
+                self.value(name, &[("status", &status.to_string())], n);
+            }
+        }
+        drop(stock);
         let name = "hook_answer_seconds";
         self.about(
             name,

@@ -16,6 +16,7 @@
 pub mod bell;
 pub mod desk;
 pub mod event;
+pub mod login;
 pub mod stock;
 pub mod systemd;
 pub mod tls;
@@ -41,6 +42,9 @@ use crate::serve::metrics::Counts;
 use crate::serve::systemd::Supervisor;
 use crate::serve::tls::TlsFiles;
 use crate::store::{Store, StoreError};
+
+/// How long a question of stock may still be worked on when the door has closed.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// What the configuration says.
 #[derive(Debug)]
@@ -157,8 +161,9 @@ pub fn run(mut options: Options, world: World) -> Result<(), ServeError> {
         counts: Counts::default(),
     });
     let ended = runtime.block_on(listen::serve(shared, tls, world.supervisor));
-    // Requests that are still open lose their connection here; what was answered is durable.
-    drop(runtime);
+    // Requests that are still open lose their connection here; what was answered is durable. A question to a database may
+    // go on for long, and nobody waits for its answer any more.
+    runtime.shutdown_timeout(LAST_CALL);
     if let Some(bell) = bell {
         bell.take_down();
     }

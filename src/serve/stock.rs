@@ -2,17 +2,19 @@
 //!
 //! Source: "Integração do estoque disponível" and the API guide of TOTVS (TDN). What the page leaves open is answered as
 //! its known clients expect: pages count from 1 and page 0 is page 1, a number that is 0 filters nothing, a branch is text,
-//! the order ends with branch and product. Whatever cannot be understood is 400, never guessed at.
+//! the order ends with branch and product. Whatever cannot be understood is 400, never guessed at. The sibling routes for
+//! points of sale are not known well enough to be answered, and must not be taken for a branch of that name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get, post};
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -28,11 +30,15 @@ use crate::domain::ids::BaseCode;
 use crate::domain::ports::PortError;
 use crate::domain::qty::Qty;
 use crate::serve::Shared;
+use crate::serve::login::{self, LogIn};
 
 /// Rows of a page for which no size was asked.
 const PAGE_SIZE: u32 = 20;
 /// Branches in one question.
 const MOST_BRANCHES: usize = 100;
+/// Keys of an order, and types of merchandise.
+const MOST_KEYS: usize = 8;
+const MOST_TYPES: usize = 100;
 /// Questions that are answered or wait at a time.
 const AT_ONCE: usize = 16;
 
@@ -40,6 +46,8 @@ const AT_ONCE: usize = 16;
 pub struct StockApi {
     /// The accepted tokens.
     pub tokens: Vec<SecretString>,
+    /// Who is given the first of them for a user and a password, where anybody is.
+    pub login: Option<LogIn>,
     /// Rows of a page at most.
     pub largest_page: u32,
     /// Where the answers come from.
@@ -52,11 +60,13 @@ impl StockApi {
     /// Puts the interface together.
     pub fn new(
         tokens: Vec<SecretString>,
+        login: Option<LogIn>,
         largest_page: u32,
         source: Arc<dyn AvailableStock + Send + Sync>,
     ) -> Self {
         Self {
             tokens,
+            login,
             largest_page,
             source,
             slots: Arc::new(Semaphore::new(AT_ONCE)),
@@ -72,9 +82,31 @@ impl std::fmt::Debug for StockApi {
 
 /// Returns the routes.
 pub(super) fn routes() -> Router<Arc<Shared>> {
+    let read = |handler: axum::routing::MethodRouter<Arc<Shared>>| handler.fallback(only_read);
     Router::new()
-        .route("/api/stock-vtex/v1/available/list", get(list))
-        .route("/api/stock-vtex/v1/available/{branch}/{product}", get(one))
+        .route("/api/stock-vtex/v1/available/list", read(get(list)))
+        .route(
+            "/api/stock-vtex/v1/available/{branch}/{product}",
+            read(get(one)),
+        )
+        .route("/api/stock-vtex/v1/available/pdv-sync", any(unknown))
+        .route("/api/stock-vtex/v1/available/pdv-sync/list", any(unknown))
+        .route("/api/stock-vtex/{*path}", any(unknown))
+        .route(
+            "/winthor/autenticacao/v1/login",
+            post(login::log_in).fallback(unknown),
+        )
+        .route("/winthor/autenticacao/v1/logout", get(login::log_out))
+}
+
+async fn unknown() -> Response {
+    let why = "only available/list and available/{branch}/{product} are answered";
+    refusal(StatusCode::NOT_FOUND, "no such path", why)
+}
+
+async fn only_read() -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    refusal(status, "read only", "only GET is answered")
 }
 
 async fn list(
@@ -82,23 +114,34 @@ async fn list(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(
-        &shared,
-        &headers,
-        query.as_deref().unwrap_or_default(),
-        None,
-    )
-    .await
+    told(&shared, &headers, query.as_deref(), None).await
 }
 
 async fn one(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-    Path((branch, product)): Path<(String, String)>,
+    place: Result<Path<(String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = query.as_deref().unwrap_or_default();
-    answer(&shared, &headers, query, Some((branch, product))).await
+    match place {
+        Ok(Path(place)) => told(&shared, &headers, query.as_deref(), Some(place)).await,
+        Err(_) => {
+            let why = "branch or product is not UTF-8";
+            refusal(StatusCode::BAD_REQUEST, "malformed question", why)
+        }
+    }
+}
+
+/// Answers, and counts the answer.
+async fn told(
+    shared: &Shared,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    place: Option<(String, String)>,
+) -> Response {
+    let answer = answer(shared, headers, query.unwrap_or_default(), place).await;
+    shared.counts.stock(answer.status());
+    answer
 }
 
 async fn answer(
@@ -115,21 +158,23 @@ async fn answer(
         );
     };
     if !may_ask(api, headers) {
-        let body = json!({"code": "AUTHENTICATION_FAILED", "description": "the token is missing or wrong"});
-        return reply(StatusCode::UNAUTHORIZED, &body);
+        return denied("the token is missing or wrong");
     }
     let mut parameters = match parameters(query) {
         Ok(parameters) => parameters,
         Err(why) => return refusal(StatusCode::BAD_REQUEST, "malformed question", &why),
     };
-    if let Some((branch, product)) = place {
+    let product = place.map(|(branch, product)| {
         parameters.insert("branchId".into(), branch);
-        parameters.insert("productId".into(), product);
-    }
-    let query = match understand(&parameters, api.largest_page) {
+        parameters.remove("productId");
+        product
+    });
+    let mut query = match understand(&parameters, api.largest_page) {
         Ok(query) => query,
         Err(why) => return refusal(StatusCode::BAD_REQUEST, "malformed question", &why),
     };
+    // Product 0 as a place is a product of that number, not "every product".
+    query.product = product.or(query.product);
     let busy = |why: &str| refusal(StatusCode::SERVICE_UNAVAILABLE, "try again later", why);
     let Ok(slot) = Arc::clone(&api.slots).try_acquire_owned() else {
         return busy("too many questions at a time");
@@ -158,7 +203,11 @@ async fn answer(
 /// Compares the token with every accepted one, in a time that tells nothing about them.
 fn may_ask(api: &StockApi, headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(AUTHORIZATION).and_then(|text| text.strip_prefix("Bearer "));
+    let bearer = text(AUTHORIZATION).and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        let bearer = scheme.eq_ignore_ascii_case("bearer");
+        bearer.then(|| token.trim())
+    });
     // As older clients of the interface send it.
     let cookie = text(COOKIE).and_then(|text| {
         let mut pairs = text
@@ -247,15 +296,23 @@ fn understand(given: &HashMap<String, String>, largest: u32) -> Result<Available
     let size = size.ok().filter(|size| *size <= largest);
     let page = u32::try_from(number("page")?.unwrap_or(1)).map_err(|_| "page: is too large")?;
     let order = text("order").unwrap_or("lastChange").split(',').map(order);
-    let types = text("merchandiseType")
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim);
+    let order = order.collect::<Result<Vec<_>, _>>()?;
+    let types = text("merchandiseType").unwrap_or_default().split(',');
+    let types = types.map(str::trim).filter(|kind| !kind.is_empty());
+    let types: Vec<_> = types.map(str::to_owned).collect();
+    for (name, n, most) in [
+        ("order", order.len(), MOST_KEYS),
+        ("merchandiseType", types.len(), MOST_TYPES),
+    ] {
+        if n > most {
+            return Err(format!("{name}: names more than {most}"));
+        }
+    }
     Ok(AvailableQuery {
         branches,
         origin,
         since: since.transpose()?,
-        order: order.collect::<Result<_, _>>()?,
+        order,
         category: number("categoryId")?,
         subcategory: number("subcategoryId")?,
         section: number("sectionId")?,
@@ -266,10 +323,7 @@ fn understand(given: &HashMap<String, String>, largest: u32) -> Result<Available
         page_size: size.ok_or(format!("pageSize: at most {largest}"))?,
         packaging_sales: truth("usesPackagingSales")?.unwrap_or(false),
         resale: truth("resale")?,
-        types: types
-            .filter(|kind| !kind.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        types,
     })
 }
 
@@ -341,15 +395,21 @@ fn exact(quantity: Qty) -> Number {
         .unwrap_or_else(|_| Number::from(0))
 }
 
+/// Refuses whoever is not known, in the words of the vendor's own filter.
+pub(super) fn denied(why: &str) -> Response {
+    let body = json!({"code": "AUTHENTICATION_FAILED", "description": why});
+    reply(StatusCode::UNAUTHORIZED, &body)
+}
+
 /// The error object of the API guide.
-fn refusal(status: StatusCode, message: &str, detail: &str) -> Response {
+pub(super) fn refusal(status: StatusCode, message: &str, detail: &str) -> Response {
     let body = json!({
         "code": status.as_u16().to_string(), "message": message, "detailedMessage": detail, "helpUrl": "",
     });
     reply(status, &body)
 }
 
-fn reply(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn reply(status: StatusCode, body: &impl Serialize) -> Response {
     let text = serde_json::to_string(body).unwrap_or_default();
     (status, [(CONTENT_TYPE, "application/json")], text).into_response()
 }

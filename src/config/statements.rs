@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -198,19 +199,24 @@ pub fn read(paths: &BTreeMap<Statement, PathBuf>) -> Result<BTreeMap<Statement, 
             let path = path.display();
             format!("erp.dragonfish.sql.statements.{statement}: {path}: {why}")
         };
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(|err| fail(err.to_string()))?;
-        file.take(MOST_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(|err| fail(err.to_string()))?;
-        if u64::try_from(text.len()).unwrap_or(u64::MAX) > MOST_BYTES {
-            return Err(fail(format!("is longer than {MOST_BYTES} bytes")));
-        }
-        let text = text.trim_start_matches('\u{feff}').to_owned();
+        let text = text_of(path).map_err(fail)?;
         statement.check(&text).map_err(fail)?;
         texts.insert(*statement, text);
     }
     Ok(texts)
+}
+
+/// Reads the text of an operator's own statement.
+pub(super) fn text_of(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|err| err.to_string())?;
+    file.take(MOST_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|err| err.to_string())?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MOST_BYTES {
+        return Err(format!("is longer than {MOST_BYTES} bytes"));
+    }
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 /// A word or a sign of a statement, in upper case, with the number of brackets around it.

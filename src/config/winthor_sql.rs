@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
 use std::path::PathBuf;
 
 use rust_decimal::Decimal;
@@ -10,11 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::secret::SecretSource;
 use crate::config::span::Span;
+use crate::config::statements::text_of;
 use crate::domain::ids::BaseCode;
 use crate::domain::qty::Qty;
 
-/// The longest text of a statement, in bytes.
-const MOST_BYTES: u64 = 64 * 1024;
 /// Decimals of a percentage: with the eight of a stock column they stay within what the partition looks at.
 const PERCENT_DECIMALS: u32 = 2;
 
@@ -306,15 +304,7 @@ pub fn read(
             let path = path.display();
             format!("erp.winthor.sql.statements.{statement}: {path}: {why}")
         };
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(|err| fail(err.to_string()))?;
-        file.take(MOST_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(|err| fail(err.to_string()))?;
-        if u64::try_from(text.len()).unwrap_or(u64::MAX) > MOST_BYTES {
-            return Err(fail(format!("is longer than {MOST_BYTES} bytes")));
-        }
-        texts.insert(*statement, text.trim_start_matches('\u{feff}').to_owned());
+        texts.insert(*statement, text_of(path).map_err(fail)?);
     }
     Ok(texts)
 }

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use rust_decimal::Decimal;
 use secrecy::SecretString;
@@ -16,13 +15,13 @@ use secrecy::SecretString;
 use crate::adapters::http::calls::Env;
 use crate::adapters::odbc::connect::OracleTarget;
 use crate::adapters::odbc::fault::{Fault, Kind};
+use crate::adapters::odbc::gated::Gated;
 use crate::adapters::odbc::link::{Limits, Link, Query, Rows};
 use crate::adapters::winthor::code::SkuCode;
 use crate::adapters::winthor::sql_text::{self, Slots, Statement};
 use crate::config::winthor::{CallOrigin, WinthorConfig};
 use crate::config::winthor_sql::{WinthorSqlConfig, WinthorStatement};
 use crate::domain::ids::BaseCode;
-use crate::domain::ports::CallOutcome;
 use crate::domain::qty::Qty;
 use crate::domain::time::BootTime;
 
@@ -115,14 +114,11 @@ pub struct WinthorSql<'a> {
     pub(super) sku_code: SkuCode,
     pub(super) packaging_sales: bool,
     pub(super) filters: Filters,
-    pub(super) env: Env<'a>,
+    pub(super) gated: Gated<'a>,
     /// Whether the database was seen to have every branch.
     pub(super) branches_seen: AtomicBool,
     statements: BTreeMap<WinthorStatement, Statement>,
     target: OracleTarget,
-    /// The database's name for the gate.
-    host: String,
-    limits: Limits,
     state: Mutex<State>,
 }
 
@@ -185,12 +181,10 @@ impl<'a> WinthorSql<'a> {
             sku_code,
             packaging_sales,
             filters,
-            env,
+            gated: Gated { env, host, limits },
             branches_seen: AtomicBool::new(false),
             statements,
             target,
-            host,
-            limits,
             state: Mutex::default(),
         })
     }
@@ -244,7 +238,9 @@ impl<'a> WinthorSql<'a> {
             Some(link) => link,
             None => self.connect(&mut state)?,
         };
-        let result = self.within_gate(|limits| link.query_within(query, limits, take));
+        let result = self
+            .gated
+            .call(|limits| link.query_within(query, limits, take));
         match &result {
             Err(fault) if fault.ends_connection() => self.note(&mut state),
             Ok(_) | Err(_) => {
@@ -256,7 +252,8 @@ impl<'a> WinthorSql<'a> {
     }
 
     fn connect(&self, state: &mut State) -> Result<Link, Fault> {
-        let rested = |since: BootTime| self.env.clock.boot().0.saturating_sub(since.0) >= REST_MS;
+        let rested =
+            |since: BootTime| self.gated.env.clock.boot().0.saturating_sub(since.0) >= REST_MS;
         if state.failures >= CONNECTIONS && !state.failed.is_some_and(rested) {
             return Err(Fault::new(
                 Kind::Broken,
@@ -265,7 +262,7 @@ impl<'a> WinthorSql<'a> {
         }
         let connection = self.target.string();
         let connection = connection.map_err(|why| Fault::new(Kind::Driver, why))?;
-        let opened = self.within_gate(|limits| Link::open(connection, limits));
+        let opened = self.gated.call(|limits| Link::open(connection, limits));
         if opened.is_err() {
             self.note(state);
         }
@@ -274,46 +271,6 @@ impl<'a> WinthorSql<'a> {
 
     fn note(&self, state: &mut State) {
         state.failures = state.failures.saturating_add(1);
-        state.failed = Some(self.env.clock.boot());
-    }
-
-    /// Acts with the gate's leave, within what is left of the run, and tells the gate how it ended.
-    fn within_gate<T>(&self, act: impl FnOnce(Limits) -> Result<T, Fault>) -> Result<T, Fault> {
-        let limits = self.left()?;
-        self.env
-            .gate
-            .admit(&self.host)
-            .map_err(|err| Fault::new(Kind::Busy, err.to_string()))?;
-        let result = act(limits);
-        let cut_short = limits.silence < self.limits.silence || limits.total < self.limits.total;
-        let outcome = match &result {
-            Ok(_) => CallOutcome::Answered,
-            Err(fault) => match fault.kind {
-                Kind::Busy | Kind::Refused => CallOutcome::Answered,
-                Kind::Denied => CallOutcome::Denied,
-                // Given up because the run ends: that says nothing about the database.
-                Kind::TimedOut if cut_short => return result,
-                Kind::Broken | Kind::TimedOut | Kind::Driver => CallOutcome::Failed,
-            },
-        };
-        self.env.gate.report(&self.host, outcome);
-        result
-    }
-
-    /// Returns the limits of a call that begins now: none reaches past the run's deadline.
-    fn left(&self) -> Result<Limits, Fault> {
-        let Some(until) = self.env.until else {
-            return Ok(self.limits);
-        };
-        let left_ms = until.0.saturating_sub(self.env.clock.boot().0);
-        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-        if left.is_zero() {
-            return Err(Fault::new(Kind::TimedOut, "the run's time is up"));
-        }
-        Ok(Limits {
-            connect: self.limits.connect.min(left),
-            silence: self.limits.silence.min(left),
-            total: self.limits.total.min(left),
-        })
+        state.failed = Some(self.gated.env.clock.boot());
     }
 }

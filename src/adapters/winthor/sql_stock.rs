@@ -333,7 +333,13 @@ impl WinthorSql<'_> {
             ChangesClock::Rows => WinthorStatement::Watermark,
             ChangesClock::Session => WinthorStatement::Clock,
         };
-        let until = self.env.clock.now().0.saturating_add(BELIEVED_AHEAD_MS);
+        let until = self
+            .gated
+            .env
+            .clock
+            .now()
+            .0
+            .saturating_add(BELIEVED_AHEAD_MS);
         let until = LocalTime::from_ms(until).unwrap_or(LocalTime::NONE);
         let slots = self.slots(&self.branches).instant("until", until.blank());
         let mut latest = None;

@@ -134,7 +134,7 @@ impl Sql<'_> {
         }
         // Its whole answer may be a million rows: the first ones are enough, on a connection that is given up.
         let connection = self.link(state, base)?;
-        self.within_gate(|limits| connection.begin(query, limits))?;
+        self.gated.call(|limits| connection.begin(query, limits))?;
         state.opened.remove(base);
         Ok(())
     }

@@ -20,11 +20,12 @@ use crate::adapters::dragonfish::sql::statements::query;
 use crate::adapters::http::calls::Env;
 use crate::adapters::odbc::connect::Target;
 use crate::adapters::odbc::fault::{Fault, Kind};
+use crate::adapters::odbc::gated::Gated;
 use crate::adapters::odbc::link::{Limits, Link, Query, Rows};
 use crate::config::sql::SqlConfig;
 use crate::config::statements::Statement;
 use crate::domain::ids::BaseCode;
-use crate::domain::ports::{CallOutcome, PortResult};
+use crate::domain::ports::PortResult;
 
 /// What the name of a base's database begins with.
 const PREFIX: &str = "DRAGONFISH_";
@@ -52,9 +53,7 @@ pub(super) struct Parts<'a> {
 /// The bases behind a SQL Server.
 pub(super) struct Sql<'a> {
     parts: Parts<'a>,
-    /// The server's name for the gate.
-    host: String,
-    limits: Limits,
+    gated: Gated<'a>,
     state: Mutex<State>,
 }
 
@@ -94,9 +93,12 @@ impl<'a> Sql<'a> {
             total: parts.total,
         };
         Self {
+            gated: Gated {
+                env: parts.env,
+                host,
+                limits,
+            },
             parts,
-            host,
-            limits,
             state: Mutex::default(),
         }
     }
@@ -118,7 +120,7 @@ impl<'a> Sql<'a> {
         let query = self.query(Statement::Bases, Vec::new());
         self.connect(None)
             .and_then(|link| {
-                self.within_gate(|limits| {
+                self.gated.call(|limits| {
                     link.query_within(query, limits, &mut |rows| {
                         for row in 0..rows.len() {
                             let cell =
@@ -160,7 +162,9 @@ impl<'a> Sql<'a> {
         take: &mut dyn FnMut(&Rows),
     ) -> Result<u64, Fault> {
         let link = self.link(state, base)?;
-        let result = self.within_gate(|limits| link.query_within(query, limits, take));
+        let result = self
+            .gated
+            .call(|limits| link.query_within(query, limits, take));
         if result.as_ref().err().is_none_or(|f| !f.ends_connection()) {
             state.links.insert(base.clone(), link);
         }
@@ -195,46 +199,6 @@ impl<'a> Sql<'a> {
     fn connect(&self, database: Option<&str>) -> Result<Link, Fault> {
         let connection = self.parts.target.string(database);
         let connection = connection.map_err(|why| Fault::new(Kind::Driver, why))?;
-        self.within_gate(|limits| Link::open(connection, limits))
-    }
-
-    /// Acts with the gate's leave, within what is left of the run, and tells the gate how it ended.
-    fn within_gate<T>(&self, act: impl FnOnce(Limits) -> Result<T, Fault>) -> Result<T, Fault> {
-        let env = &self.parts.env;
-        let limits = self.left()?;
-        env.gate
-            .admit(&self.host)
-            .map_err(|err| Fault::new(Kind::Busy, err.to_string()))?;
-        let result = act(limits);
-        let cut_short = limits.silence < self.limits.silence || limits.total < self.limits.total;
-        let outcome = match &result {
-            Ok(_) => CallOutcome::Answered,
-            Err(fault) => match fault.kind {
-                Kind::Busy | Kind::Refused => CallOutcome::Answered,
-                Kind::Denied => CallOutcome::Denied,
-                // Given up because the run ends: that says nothing about the server.
-                Kind::TimedOut if cut_short => return result,
-                Kind::Broken | Kind::TimedOut | Kind::Driver => CallOutcome::Failed,
-            },
-        };
-        env.gate.report(&self.host, outcome);
-        result
-    }
-
-    /// Returns the limits of a call that begins now: none reaches past the run's deadline.
-    fn left(&self) -> Result<Limits, Fault> {
-        let Some(until) = self.parts.env.until else {
-            return Ok(self.limits);
-        };
-        let left_ms = until.0.saturating_sub(self.parts.env.clock.boot().0);
-        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-        if left.is_zero() {
-            return Err(Fault::new(Kind::TimedOut, "the run's time is up"));
-        }
-        Ok(Limits {
-            connect: self.limits.connect.min(left),
-            silence: self.limits.silence.min(left),
-            total: self.limits.total.min(left),
-        })
+        self.gated.call(|limits| Link::open(connection, limits))
     }
 }

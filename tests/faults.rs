@@ -14,7 +14,7 @@ use stockbridge::exit::Exit;
 use stockbridge::sandbox::faults::{Fault, When};
 
 /// Shops that are open at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 
 /// One order booked, one canceled after it, one changed.
 fn play(shop: &Shop, fault: impl Fn(&Shop)) -> [OrderId; 2] {

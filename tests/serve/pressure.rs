@@ -82,12 +82,22 @@ fn hints_that_wait_are_committed_together() {
     assert_eq!(inbox(&shop).len(), 200);
 }
 
+/// Ends what goes on until it is told to stop, also when an assertion fails before.
+struct Stopped<'a>(&'a AtomicBool);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn slow_and_oversized_clients_do_not_disturb_the_others() {
     let shop = Shop::open(1);
     let door = Door::open(&shop, "requests_a_second = 0\nread_timeout = \"1s\"");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let stopped = Stopped(&stop);
         let mut slow = Vec::new();
         for n in 0..200 {
             let mut stream = TcpStream::connect(("127.0.0.1", door.port)).unwrap();
@@ -119,7 +129,7 @@ fn slow_and_oversized_clients_do_not_disturb_the_others() {
                 }
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopped);
         println!("the slowest of 300 answers beside 200 slow clients took {longest:?}");
         assert!(longest < Duration::from_secs(2), "{longest:?}");
         // The slow ones are put out.

@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex};
 
 use mail_parser::MessageParser;
 use serde_json::{Value, json};
@@ -24,18 +24,6 @@ use stockbridge::exit::Exit;
 use stockbridge::sandbox::http::{Mischief, Reply, Request, Server};
 use stockbridge::store::outbox::Target;
 use stockbridge::store::{Identity, OpenOptions, Store};
-
-/// Between fork and exec a child holds every lock of this process, and a run that finds its lock held ends as done: tests
-/// that start programs run alone.
-static SPAWNS: RwLock<()> = RwLock::new(());
-
-fn spawning() -> RwLockWriteGuard<'static, ()> {
-    SPAWNS.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn beside() -> RwLockReadGuard<'static, ()> {
-    SPAWNS.read().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// One POST that the other side took in, whatever it answered.
 #[derive(Clone)]
@@ -115,7 +103,6 @@ fn reserved(shop: &Shop) {
 
 #[test]
 fn a_webhook_is_signed_over_timestamp_and_body() {
-    let _turn = spawning();
     let shop = Shop::open(2);
     let peer = Peer::good();
     secret(&shop, "signing", "a key for signatures");
@@ -153,7 +140,6 @@ fn a_webhook_is_signed_over_timestamp_and_body() {
 
 #[test]
 fn every_preset_says_what_the_other_side_reads() {
-    let _turn = beside();
     let shop = Shop::open(2);
     let peer = Peer::good();
     let presets = [
@@ -207,7 +193,6 @@ fn every_preset_says_what_the_other_side_reads() {
 
 #[test]
 fn t1_a_wrong_template_of_a_channel_is_found_by_the_check() {
-    let _turn = beside();
     for (more, says) in [
         ("body = '{\"a\": {{ ordr }}}'", Exit::Config),
         ("body = '{\"a\": '", Exit::Config),
@@ -222,7 +207,6 @@ fn t1_a_wrong_template_of_a_channel_is_found_by_the_check() {
 
 #[test]
 fn channels_and_routes_that_lead_nowhere_are_refused() {
-    let _turn = beside();
     let hook = "[[channel]]\nname = \"hook\"\n[channel.webhook]\nurl = \"http://127.0.0.1:9/in\"\n";
     let shops = "[[route]]\nchannels = [\"mail\"]\nbases = [\"CENTRO\"]\n\
                  kinds = [\"remito\", \"remito-changed\", \"remito-withdrawn\"]\n";
@@ -233,6 +217,18 @@ fn channels_and_routes_that_lead_nowhere_are_refused() {
         (format!("{hook}{hook}"), Exit::Config),
         (hook.replace("hook", "mail"), Exit::Config),
         (hook.replace("127.0.0.1", "example.com"), Exit::Config),
+        (hook.replace("/in", "/in?x=1"), Exit::Done),
+        (
+            hook.replace(
+                "[channel.webhook]",
+                "batch = true\n[channel.webhook]\npreset = \"slack\"",
+            ),
+            Exit::Config,
+        ),
+        (
+            hook.replace("[channel.webhook]", "batch = true\n[channel.webhook]"),
+            Exit::Done,
+        ),
         (
             hook.replace("[channel.webhook]\nurl", "[channel.webhook]\nto"),
             Exit::Config,
@@ -253,7 +249,6 @@ fn channels_and_routes_that_lead_nowhere_are_refused() {
 
 #[test]
 fn a_channel_that_is_down_holds_up_no_other() {
-    let _turn = beside();
     let shop = Shop::open(2);
     let peer = Peer::start(|_| (Reply::empty(503), false));
     add(&shop, &hook(&peer, "hook", ""));
@@ -297,7 +292,6 @@ fn whatsapp(shop: &Shop, peer: &Peer) {
 
 #[test]
 fn whatsapp_gets_its_template_with_parameters_in_order() {
-    let _turn = beside();
     let shop = Shop::open(2);
     let accepted = json!({ "messages": [{ "id": "wamid.1" }] });
     let peer = Peer::start(move |_| (Reply::json(200, &accepted), true));
@@ -329,7 +323,6 @@ fn whatsapp_gets_its_template_with_parameters_in_order() {
 
 #[test]
 fn whatsapp_without_a_clear_answer_waits_for_a_person_and_is_never_repeated() {
-    let _turn = beside();
     for reply in [Reply::empty(500), Reply::text(200, "<html>"), cut()] {
         let shop = Shop::open(2);
         let reply = Mutex::new(Some(reply));
@@ -356,7 +349,6 @@ fn cut() -> Reply {
 
 #[test]
 fn a_shop_is_told_of_its_own_lines_only() {
-    let _turn = beside();
     let shop = Shop::open(2);
     let peer = Peer::good();
     let kinds = "kinds = [\"remito\", \"remito-changed\", \"remito-withdrawn\"]";
@@ -406,7 +398,6 @@ fn a_shop_is_told_of_its_own_lines_only() {
 
 #[test]
 fn a_shop_that_was_asked_for_goods_learns_that_the_order_was_canceled() {
-    let _turn = beside();
     let shop = Shop::open(2);
     let peer = Peer::good();
     let kinds = "kinds = [\"remito\", \"remito-changed\", \"remito-withdrawn\"]";
@@ -437,7 +428,6 @@ fn a_shop_that_was_asked_for_goods_learns_that_the_order_was_canceled() {
 
 #[test]
 fn a_command_gets_the_notice_and_its_code_decides() {
-    let _turn = spawning();
     for (code, ends) in [
         (0, Exit::Done),
         (75, Exit::Unreachable),
@@ -465,7 +455,6 @@ fn a_command_gets_the_notice_and_its_code_decides() {
 
 #[test]
 fn a_command_that_does_not_end_is_killed_and_its_notice_is_unknown() {
-    let _turn = spawning();
     let shop = Shop::open(1);
     add(
         &shop,
@@ -473,6 +462,35 @@ fn a_command_that_does_not_end_is_killed_and_its_notice_is_unknown() {
     );
     let args = ["notify", "--test", "parked", "--channel", "tell"];
     assert_eq!(shop.run(&args), Exit::Person);
+}
+
+#[test]
+fn what_a_command_has_started_is_killed_with_it() {
+    let shop = Shop::open(1);
+    let program = shop.path("tell");
+    let script = "#!/bin/sh\nsleep 600 &\necho $! >\"$0.pid\"\nwait\n";
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    add(
+        &shop,
+        &format!(
+            "[[channel]]\nname = \"tell\"\n[channel.command]\nargv = [{program:?}]\ntimeout = \"1s\""
+        ),
+    );
+    let args = ["notify", "--test", "parked", "--channel", "tell"];
+    assert_eq!(shop.run(&args), Exit::Person);
+    let pid = fs::read_to_string(shop.path("tell.pid")).unwrap();
+    let stat = Path::new("/proc").join(pid.trim()).join("stat");
+    // Gone, or dead and not yet taken away by the system's first process.
+    let lives = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+    let gone = (0..2000).any(|_| {
+        std::thread::yield_now();
+        !lives() || {
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
+            false
+        }
+    });
+    assert!(gone, "the sleeping program was left behind");
 }
 
 fn store(path: &Path) -> Store {
@@ -492,7 +510,6 @@ fn store(path: &Path) -> Store {
 
 #[test]
 fn a_thousand_notices_all_arrive_and_only_marked_ones_twice() {
-    let _turn = beside();
     // Thousands of durable commits: in memory where that is possible, since the disk is not what is tested.
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() {
@@ -545,8 +562,7 @@ fn a_thousand_notices_all_arrive_and_only_marked_ones_twice() {
             Ok(())
         })
         .unwrap();
-    let notify = || shop.run(&["notify", "--fail-if-locked"]);
-    let ended = (0..400).any(|_| notify() == Exit::Done);
+    let ended = (0..400).any(|_| shop.run(&["notify"]) == Exit::Done);
     assert!(ended, "notices are still waiting");
     assert!(store(&state).outbox_counts().unwrap().is_empty());
     let mut arrived: BTreeMap<String, Vec<bool>> = BTreeMap::new();
@@ -567,7 +583,6 @@ fn a_thousand_notices_all_arrive_and_only_marked_ones_twice() {
 
 #[test]
 fn an_order_that_stays_parked_is_told_to_the_next_people_once() {
-    let _turn = beside();
     let shop = Shop::open(1);
     let peer = Peer::good();
     add(
@@ -619,7 +634,6 @@ fn an_order_that_stays_parked_is_told_to_the_next_people_once() {
 
 #[test]
 fn an_alert_that_comes_again_is_counted_for_each_channel_and_its_digest_goes_where_it_was_told() {
-    let _turn = beside();
     let shop = Shop::open(1);
     let (hook, boss) = (Peer::good(), Peer::good());
     let routes = "[[route]]\nchannels = [\"mail\"]\nkinds = [\"digest\", \"parked\"]\n\
@@ -701,7 +715,6 @@ fn an_alert_that_comes_again_is_counted_for_each_channel_and_its_digest_goes_whe
 /// What must never be seen outside: planted secrets, found again in nothing that the program writes.
 #[test]
 fn i13_planted_secrets_stand_in_no_output_at_any_level() {
-    let _turn = spawning();
     let canaries = [
         "CANARYtoken0123456789",
         "CANARYsign0123456789",

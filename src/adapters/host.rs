@@ -198,10 +198,19 @@ impl Locks for FileLocks {
     }
 }
 
-/// A locked file; closing it frees the lock.
-struct HeldFile(#[expect(dead_code, reason = "held for its drop")] File);
+/// A locked file; dropping it frees the lock.
+struct HeldFile(File);
 
 impl Held for HeldFile {}
+
+impl Drop for HeldFile {
+    /// Frees the lock by name: closing alone would leave it to a program that another thread is starting, which holds a copy
+    /// of every open file from its fork to its exec.
+    fn drop(&mut self) {
+        // What this leaves undone, closing does.
+        let _ = self.0.unlock();
+    }
+}
 
 fn same_file(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
@@ -407,6 +416,45 @@ mod tests {
         assert!(locks.hold("move", Duration::ZERO).unwrap().is_some());
         let file = dir.path().join("state.sqlite.move.lock");
         assert_eq!(fs::metadata(file).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_lock_is_free_at_once_while_programs_are_started() {
+        let (_dir, locks) = locks();
+        // What a child holds between its fork and its exec: a copy of the open file.
+        let held = locks.open(&locks.path("move"), false).unwrap();
+        held.try_lock().unwrap();
+        let copy = held.try_clone().unwrap();
+        drop(HeldFile(held));
+        assert!(locks.hold("move", Duration::ZERO).unwrap().is_some());
+        drop(copy);
+
+        // And so in fact.
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::process::Command::new("/bin/true").status().unwrap();
+                    }
+                });
+            }
+            let taken = (0..2000).filter(|_| {
+                let held = locks.hold("move", Duration::ZERO).unwrap();
+                held.is_some()
+            });
+            let taken = taken.count();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(taken, 2000);
+        });
+    }
+
+    #[test]
+    fn no_program_keeps_a_lock_file_open() {
+        let (_dir, locks) = locks();
+        let file = locks.open(&locks.path("move"), false).unwrap();
+        let flags = rustix::io::fcntl_getfd(&file).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::secret::SecretSource;
 use crate::config::sections::{MailConfig, MailTransport};
 use crate::config::span::Span;
+use crate::config::validate::is_local;
 use crate::domain::ids::BaseCode;
 use crate::domain::notice::NoticeKind;
 
@@ -225,19 +226,12 @@ pub struct RouteConfig {
 
 /// Tells whether no channel leads away from this machine.
 pub fn all_loopback(channels: &[ChannelConfig]) -> bool {
-    let local = |url: &str| {
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        ["127.0.0.1", "localhost"].iter().any(|host| {
-            let after = rest.strip_prefix(host);
-            after.is_some_and(|after| after.is_empty() || after.starts_with([':', '/']))
-        })
-    };
     channels.iter().all(|channel| {
         let webhook = channel.webhook.as_ref();
         let whatsapp = channel.whatsapp.as_ref();
         let mail = channel.mail.as_ref();
-        webhook.is_none_or(|hook| hook.url.as_deref().is_none_or(local))
-            && whatsapp.is_none_or(|w| local(&w.api_url))
+        webhook.is_none_or(|hook| hook.url.as_deref().is_none_or(is_local))
+            && whatsapp.is_none_or(|w| is_local(&w.api_url))
             && mail.is_none_or(|m| m.transport == MailTransport::File)
     })
 }

@@ -6,7 +6,7 @@ use crate::config::channels::{ChannelConfig, Preset, RouteConfig, WebhookConfig,
 use crate::config::load::ConfigError;
 use crate::config::sections::{Config, MailTransport};
 use crate::config::span::Span;
-use crate::config::validate::quiet_hours;
+use crate::config::validate::{is_local, quiet_hours};
 use crate::domain::notice::NoticeKind;
 
 /// The most channels and routes.
@@ -155,8 +155,7 @@ fn check_whatsapp(whatsapp: &WhatsappConfig, key: &str, errors: &mut Vec<ConfigE
             );
         }
     }
-    let local = whatsapp.api_url.starts_with("http://127.0.0.1");
-    if !whatsapp.api_url.starts_with("https://") && !local {
+    if !whatsapp.api_url.starts_with("https://") && !is_local(&whatsapp.api_url) {
         fail(errors, key, "whatsapp.api_url must begin with https://");
     }
 }
@@ -169,10 +168,11 @@ fn check_webhook(webhook: &WebhookConfig, key: &str, errors: &mut Vec<ConfigErro
             "must have exactly one of webhook.url and webhook.secret_url",
         );
     }
-    let local = ["http://127.0.0.1", "http://localhost"];
-    if webhook.url.as_deref().is_some_and(|url| {
-        !url.starts_with("https://") && !local.iter().any(|start| url.starts_with(start))
-    }) {
+    if webhook
+        .url
+        .as_deref()
+        .is_some_and(|url| !url.starts_with("https://") && !is_local(url))
+    {
         fail(errors, key, "webhook.url must begin with https://");
     }
     let addressed = matches!(webhook.preset, Preset::Telegram | Preset::Ntfy);

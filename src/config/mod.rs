@@ -16,6 +16,8 @@ pub mod channels;
 
 pub mod serve;
 
+pub mod child;
+
 pub mod secret;
 
 pub mod load;

@@ -14,6 +14,8 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 
+use crate::config::child;
+
 /// The largest secret.
 const MOST_BYTES: u64 = 64 * 1024;
 /// How long a command may take to print one and end.
@@ -169,6 +171,7 @@ fn run(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
+    child::lead_a_group(&mut command);
     for name in ["PATH", "HOME"] {
         if let Some(value) = env.get(name) {
             command.env(name, value);
@@ -180,9 +183,7 @@ fn run(
         .map_err(|err| format!("the command {program} cannot be started: {err}"))?;
     let ended = output(&mut child, until);
     if !matches!(ended, Ok(Some(_))) {
-        // It may have ended in this instant.
-        let _ = child.kill();
-        let _ = child.wait();
+        child::end(&mut child);
     }
     let (bytes, status) = ended
         .map_err(|err| format!("the command {program}: {err}"))?
@@ -252,6 +253,24 @@ mod tests {
             assert!(!err.contains("HUSH"), "{err}");
         }
         assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn what_a_command_has_started_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let line = format!("sleep 600 & echo $! >{}; wait", pid.display());
+        let err = shell(&line, Duration::from_secs(1)).unwrap_err();
+        assert!(err.contains("took longer than 1s"), "{err}");
+        let pid = std::fs::read_to_string(pid).unwrap();
+        let stat = Path::new("/proc").join(pid.trim()).join("stat");
+        // Gone, or dead and not yet taken away by the system's first process.
+        let lives = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        let until = Instant::now() + Duration::from_secs(10);
+        while lives() && Instant::now() < until {
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
+        assert!(!lives(), "the sleeping program was left behind");
     }
 
     #[test]

@@ -89,6 +89,12 @@ pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Tells whether an address leads to this machine, whatever it asks for there.
+pub(super) fn is_local(url: &str) -> bool {
+    let bare = url.split('?').next().unwrap_or(url);
+    address(bare).is_ok_and(|address| is_loopback(address.host))
+}
+
 /// Tells whether every configured host is this machine: only then may waiting times be as short as a test needs.
 fn all_loopback(config: &Config) -> bool {
     let local = |url: &str| address(url).is_ok_and(|a| is_loopback(a.host));

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::adapters::mail::render::Templates;
 use crate::config::channels::CommandConfig;
+use crate::config::child;
 use crate::domain::notice::Notice;
 use crate::domain::ports::{Check, CheckOutcome, Checks, Notifier, PortError, PortResult};
 
@@ -55,13 +56,16 @@ impl Notifier for Program {
         let [program, args @ ..] = self.argv.as_slice() else {
             return Err(PortError::rejected("the command is empty"));
         };
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .env_clear()
             .env("PATH", PATH)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::null());
+        child::lead_a_group(&mut command);
+        let child = command
             .spawn()
             .map_err(|err| PortError::transient(format!("{program} cannot be started: {err}")))?;
         judge(program, wait(child, input, self.timeout))
@@ -81,9 +85,7 @@ fn wait(mut child: Child, input: Vec<u8>, timeout: Duration) -> Option<ExitStatu
             return Some(status);
         }
         if started.elapsed() >= timeout {
-            // It may have ended in this instant.
-            let _ = child.kill();
-            let _ = child.wait();
+            child::end(&mut child);
             return None;
         }
         let _ = pause.recv_timeout(Duration::from_millis(10));

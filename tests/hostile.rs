@@ -2,6 +2,7 @@
 //! anew with `STOCKBRIDGE_SNAPSHOTS=write cargo test --test hostile`, and then read before they are kept.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "a test that meets an unexpected error should stop there"
 )]

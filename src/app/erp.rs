@@ -13,6 +13,7 @@ use crate::config::secret::SecretSource;
 use crate::config::sections::{Config, DragonfishConfig};
 use crate::config::winthor::{WinthorConfig, WinthorRoad};
 use crate::config::{statements, winthor_sql};
+use crate::domain::available::AvailableStock;
 use crate::domain::ports::{Check, Checks, MovementSink, OrderBook, StockSource};
 use crate::exit::Exit;
 
@@ -100,6 +101,17 @@ impl<'a> Erp<'a> {
         match self {
             Self::Dragonfish(erp) => Some(erp),
             Self::Winthor(_) => None,
+        }
+    }
+
+    /// Returns it as a source of pages of available stock, where its database is read.
+    pub fn available(&self) -> Option<&dyn AvailableStock> {
+        match self {
+            Self::Dragonfish(_) => None,
+            Self::Winthor(erp) => match &erp.stock {
+                Road::Api(_) => None,
+                Road::Sql(sql) => Some(sql.as_ref()),
+            },
         }
     }
 

@@ -12,6 +12,7 @@ mod erp;
 mod hook;
 mod recovery;
 mod serve;
+mod stock_api;
 mod world;
 
 use std::collections::BTreeMap;

@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::adapters::host::{self, FileLocks};
 use crate::app::Failure;
+use crate::app::stock_api::Shelves;
 use crate::app::world::{Machine, open_options, open_store, secret, store_failure};
 use crate::cli::Cli;
 use crate::config::load::Loaded;
@@ -25,6 +26,7 @@ use crate::config::serve::{HookConfig, ServeConfig, TlsConfig};
 use crate::domain::ports::{Check, CheckOutcome, Locks};
 use crate::exit::Exit;
 use crate::serve::bell::{Ran, Run};
+use crate::serve::stock::StockApi;
 use crate::serve::systemd::Supervisor;
 use crate::serve::tls::TlsFiles;
 use crate::serve::{HookOptions, Options, ServeError, World};
@@ -106,6 +108,7 @@ fn options(loaded: &Loaded, config: &ServeConfig) -> Result<Options, Failure> {
         behind_proxy: config.behind_proxy,
         open_metrics: config.open_metrics,
         hook: hook.transpose()?,
+        stock: stock_api(loaded, config)?,
         stages: stages.map(|stage| stage.as_str()).collect(),
         stale_after_ms: config.stale_after.ms(),
         wake_every: config.wake_every.duration(),
@@ -129,6 +132,41 @@ fn key(loaded: &Loaded, hook: &HookConfig) -> Result<HookOptions, Failure> {
         header: hook.header.to_lowercase(),
         tokens,
     })
+}
+
+/// The available-stock interface, where it is configured.
+fn stock_api(loaded: &Loaded, config: &ServeConfig) -> Result<Option<StockApi>, Failure> {
+    let Some(api) = &config.stock_api else {
+        return Ok(None);
+    };
+    let mut tokens = vec![secret(loaded, "serve.stock_api.token", &api.token)?];
+    if let Some(previous) = &api.previous_token {
+        tokens.push(secret(loaded, "serve.stock_api.previous_token", previous)?);
+    }
+    if tokens
+        .iter()
+        .any(|token| token.expose_secret().len() < SHORTEST_TOKEN)
+    {
+        let reason = format!(
+            "serve.stock_api.token: a value has fewer than {SHORTEST_TOKEN} characters; hint: openssl rand -hex 32"
+        );
+        return Err(Failure::new(Exit::Config, reason));
+    }
+    let (refresh, max_age) = (api.refresh.duration(), api.max_age.duration());
+    let offset_ms = offset_ms(&api.utc_offset);
+    let shelves = Shelves::new(loaded, refresh, max_age, offset_ms);
+    Ok(Some(StockApi::new(
+        tokens,
+        api.largest_page,
+        Arc::new(shelves),
+    )))
+}
+
+/// Milliseconds of `-03:00`.
+fn offset_ms(text: &str) -> i64 {
+    let minutes = crate::config::validate::clock(text.trim_start_matches(['+', '-']));
+    let ms = i64::from(minutes.unwrap_or(0)) * 60_000;
+    if text.starts_with('-') { -ms } else { ms }
 }
 
 /// Reads the certificate, and the key, which nobody else may be able to read.

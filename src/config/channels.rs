@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::secret::SecretSource;
 use crate::config::sections::{MailConfig, MailTransport};
 use crate::config::span::Span;
-use crate::config::validate::is_local;
+use crate::config::validate::{address, is_loopback};
 use crate::domain::ids::BaseCode;
 use crate::domain::notice::NoticeKind;
 
@@ -226,12 +226,13 @@ pub struct RouteConfig {
 
 /// Tells whether no channel leads away from this machine.
 pub fn all_loopback(channels: &[ChannelConfig]) -> bool {
+    let local = |url: &str| address(url).is_ok_and(|a| is_loopback(a.host));
     channels.iter().all(|channel| {
         let webhook = channel.webhook.as_ref();
         let whatsapp = channel.whatsapp.as_ref();
         let mail = channel.mail.as_ref();
-        webhook.is_none_or(|hook| hook.url.as_deref().is_none_or(is_local))
-            && whatsapp.is_none_or(|w| is_local(&w.api_url))
+        webhook.is_none_or(|hook| hook.url.as_deref().is_none_or(local))
+            && whatsapp.is_none_or(|w| local(&w.api_url))
             && mail.is_none_or(|m| m.transport == MailTransport::File)
     })
 }

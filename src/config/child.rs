@@ -1,23 +1,26 @@
-//! Programs that are started here: each leads a group of its own, so that none of what it starts outlives it in secret.
+//! Programs that we start: each leads a process group of its own, so that nothing which it started itself outlives its
+//! time.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal};
 
-/// Makes a program the leader of a group of its own.
-pub fn lead_a_group(command: &mut Command) {
-    command.process_group(0);
+/// Starts a program as the leader of a new process group.
+///
+/// # Errors
+///
+/// The operating system's, when it cannot be started.
+pub fn start(command: &mut Command) -> std::io::Result<Child> {
+    command.process_group(0).spawn()
 }
 
-/// Ends a program that [`lead_a_group`] prepared and all that it has started, but for what has left its group on purpose.
+/// Kills a program whose time is over, with everything that it started and that did not leave its group.
 ///
-/// The program must not have been waited for: until then its number is nobody else's.
-pub fn end(child: &mut Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        // It may have ended in this instant.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
+/// Asked before the program is waited for: until then its number cannot belong to another process.
+pub fn kill(child: &mut Child) {
+    // Whatever has ended in this instant needs no killing, and there is nobody to tell.
+    let _ = rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL);
     let _ = child.kill();
     let _ = child.wait();
 }

@@ -521,6 +521,7 @@ fn key_line(text: &str, key: &str, block: Option<u32>) -> Option<usize> {
 fn anchor(config: &mut Config, folder: &Path) {
     let anchored = |path: &mut PathBuf| *path = folder.join(&*path);
     anchored(&mut config.store.path);
+    anchored(&mut config.store.shared_locks);
     let mail = &mut config.notify.mail;
     let optional = [
         &mut config.notify.templates,

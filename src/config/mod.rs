@@ -16,9 +16,9 @@ pub mod channels;
 
 pub mod serve;
 
-pub mod child;
-
 pub mod secret;
+
+pub mod child;
 
 pub mod load;
 

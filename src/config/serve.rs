@@ -9,7 +9,7 @@ use crate::config::load::ConfigError;
 use crate::config::secret::SecretSource;
 use crate::config::sections::Config;
 use crate::config::span::Span;
-use crate::config::validate::{address, is_loopback};
+use crate::config::validate::{address, is_loopback, utc_offset as utc_offset_is};
 
 /// The long-running door.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -43,6 +43,8 @@ pub struct ServeConfig {
     pub tls: Option<TlsConfig>,
     /// VTEX's hook.
     pub hook: Option<HookConfig>,
+    /// The available-stock interface for others.
+    pub stock_api: Option<StockApiConfig>,
 }
 
 impl Default for ServeConfig {
@@ -62,6 +64,7 @@ impl Default for ServeConfig {
             open_metrics: false,
             tls: None,
             hook: None,
+            stock_api: None,
         }
     }
 }
@@ -95,6 +98,45 @@ pub struct HookConfig {
     pub manage: bool,
 }
 
+/// The available-stock interface of WinThor's page, answered from the configured ERP.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StockApiConfig {
+    /// What a consumer sends as its bearer token: at least 32 characters, made by chance.
+    pub token: SecretSource,
+    /// A token that is accepted besides, while it is replaced.
+    #[serde(default)]
+    pub previous_token: Option<SecretSource>,
+    /// How old a reading may be before a question makes a new one.
+    #[serde(default = "minute")]
+    pub refresh: Span,
+    /// How old it may be when no new one can be made; then the answer is 503.
+    #[serde(default = "ten_minutes")]
+    pub max_age: Span,
+    /// Rows of a page at most.
+    #[serde(default = "largest_page")]
+    pub largest_page: u32,
+    /// In which offset from UTC changes are told and asked for, unless the ERP's own clock tells them.
+    #[serde(default = "utc_offset")]
+    pub utc_offset: String,
+}
+
+fn minute() -> Span {
+    Span::secs(60)
+}
+
+fn ten_minutes() -> Span {
+    Span::secs(600)
+}
+
+fn largest_page() -> u32 {
+    2000
+}
+
+fn utc_offset() -> String {
+    "-03:00".into()
+}
+
 // VTEX's guides call the hook's headers pairs of names and values; its contract (Orders API) types them as an object that
 // must have the one property `key`. This name is right by both.
 fn header() -> String {
@@ -111,6 +153,11 @@ pub fn secrets(config: &ServeConfig) -> Vec<(String, &SecretSource)> {
         named.push(("serve.hook.token".to_owned(), &hook.token));
         let previous = hook.previous_token.as_ref();
         named.extend(previous.map(|source| ("serve.hook.previous_token".to_owned(), source)));
+    }
+    if let Some(api) = &config.stock_api {
+        named.push(("serve.stock_api.token".to_owned(), &api.token));
+        let previous = api.previous_token.as_ref();
+        named.extend(previous.map(|source| ("serve.stock_api.previous_token".to_owned(), source)));
     }
     named
 }
@@ -159,6 +206,24 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>, warnings: &m
                 format!("{:?} is not the name of a header", hook.header),
                 "use letters, digits and -",
             );
+        }
+    }
+    if let Some(api) = &serve.stock_api {
+        if !utc_offset_is(&api.utc_offset) {
+            let hint = "write it like -03:00";
+            fail(
+                "serve.stock_api.utc_offset",
+                "is not an offset".into(),
+                hint,
+            );
+        }
+        if api.max_age < api.refresh {
+            let reason = "is shorter than serve.stock_api.refresh".into();
+            fail("serve.stock_api.max_age", reason, "");
+        }
+        if !(1..=10_000).contains(&api.largest_page) {
+            let reason = format!("{} is not between 1 and 10000", api.largest_page);
+            fail("serve.stock_api.largest_page", reason, "");
         }
     }
     for (key, value, least, most) in [

@@ -71,10 +71,10 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     // What stands behind the host is a port: anything else would make it another host than the one judged here.
-    let is_port = port
-        .strip_prefix(':')
-        // A number's parser takes a plus sign too, and no URL has one there.
-        .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()) && n.parse::<u16>().is_ok());
+    // Digits are asked for, since numbers may be read with a sign.
+    let is_port = port.strip_prefix(':').is_some_and(|n| {
+        n.bytes().all(|b| b.is_ascii_digit()) && n.parse::<u16>().is_ok_and(|n| n > 0)
+    });
     if host.is_empty() {
         Err("names no host")
     } else if !port.is_empty() && !is_port {
@@ -87,12 +87,6 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
 /// Tells whether a host is this machine itself.
 pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Tells whether an address leads to this machine, whatever it asks for there.
-pub(super) fn is_local(url: &str) -> bool {
-    let bare = url.split('?').next().unwrap_or(url);
-    address(bare).is_ok_and(|address| is_loopback(address.host))
 }
 
 /// Tells whether every configured host is this machine: only then may waiting times be as short as a test needs.
@@ -268,7 +262,13 @@ impl Check {
         if warehouse.safety_stock.is_negative() {
             self.fail("warehouse.safety_stock", format!("of {id} is negative"), "");
         }
-        let booked_in = warehouse.movement_base.as_ref().unwrap_or(&erp.depot);
+        // Without a depot, sales are booked where the goods lie.
+        let own = warehouse.bases.first().filter(|_| erp.winthor.is_some());
+        let booked_in = warehouse
+            .movement_base
+            .as_ref()
+            .or(own)
+            .unwrap_or(&erp.depot);
         let depot_counts = erp.virtual_depot == VirtualDepot::Included && *booked_in == erp.depot;
         let extra = (depot_counts && !warehouse.bases.contains(&erp.depot)).then_some(&erp.depot);
         for base in warehouse.bases.iter().chain(extra) {
@@ -644,6 +644,48 @@ pub fn clock(text: &str) -> Option<u32> {
     let (hours, minutes) = text
         .split_once(':')
         .filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+    // A sign is no digit.
+    if !text.bytes().all(|b| b.is_ascii_digit() || b == b':') {
+        return None;
+    }
     let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
     (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c5_behind_a_host_stands_a_port_in_digits_or_nothing() {
+        for good in [
+            "http://localhost",
+            "http://localhost:80/in",
+            "https://[::1]:8443",
+            "http://127.0.0.1:65535",
+        ] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://localhost:+80",
+            "http://localhost:-1",
+            "http://localhost:",
+            "http://localhost:0",
+            "http://localhost:65536",
+            "http://localhost:80:80",
+            "http://localhost:8o",
+            "http://[::1]+80",
+            "http://",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_hour_holds_no_sign() {
+        assert_eq!(clock("07:30"), Some(450));
+        for bad in ["+7:30", "07:+3", "24:00", "7:30", "07:60"] {
+            assert_eq!(clock(bad), None, "{bad}");
+        }
+    }
 }

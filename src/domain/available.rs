@@ -23,8 +23,12 @@ impl LocalTime {
     /// Returns `None` for anything else, a zone included.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let zoned = |c: char| c.is_ascii_alphabetic() && c != 'T' && c != 't';
-        if text.contains(zoned) || text.contains(['+', '[']) {
+        // The parser takes a zone and forgets it.
+        let (_, clock) = text.split_once(['T', 't', ' ']).unwrap_or((text, ""));
+        if !clock
+            .chars()
+            .all(|c| c.is_ascii_digit() || ":.".contains(c))
+        {
             return None;
         }
         let time: DateTime = text.parse().ok()?;

@@ -14,6 +14,7 @@ pub mod order;
 pub mod packaging;
 pub mod ports;
 pub mod qty;
+pub mod snapshot;
 pub mod stock;
 pub mod suspects;
 pub mod time;

@@ -453,10 +453,13 @@ mod tests {
     }
 
     #[test]
-    fn negative_stock_leaves_only_what_the_storefront_subtracts_itself() {
-        let terms = six_pack(-5, vec![term(2, false, 0, 0, 0)], &[], &[("o-1", 12)]);
-        assert_eq!(terms.desired(), 2);
-        assert!(terms.oversold(2, 0));
+    fn a_shortage_is_taken_off_what_the_storefront_subtracts_itself() {
+        let short = |stock| six_pack(stock, vec![term(2, false, 0, 0, 0)], &[], &[("o-1", 12)]);
+        // Two packs are promised and one is there: were the order canceled, one could be sold.
+        assert_eq!(short(7).desired(), 1);
+        assert_eq!(short(12).desired(), 2);
+        assert_eq!(short(-5).desired(), 0);
+        assert!(short(-5).oversold(2, 0));
         assert!(!six_pack(100, vec![], &[], &[]).oversold(5, 0));
     }
 

@@ -175,7 +175,9 @@ fn packs_of(erp: &WinthorModel, store: &VtexModel, warehouse: &WarehouseId) -> V
             (true, false) => (0, 1),
             (false, true) => (i64::MAX, 0),
             (false, false) => {
-                let whole = (share / factor).floor().to_i64().unwrap_or(0);
+                // Less than nothing is owed, and nothing may be offered.
+                let units = share.min(free[&number]);
+                let whole = (units / factor).floor().to_i64().unwrap_or(0);
                 (store.available(&product.sku, warehouse), whole)
             }
         };

@@ -16,6 +16,7 @@
 pub mod bell;
 pub mod desk;
 pub mod event;
+pub mod stock;
 pub mod systemd;
 pub mod tls;
 
@@ -64,6 +65,8 @@ pub struct Options {
     pub open_metrics: bool,
     /// The hook, where one is configured.
     pub hook: Option<HookOptions>,
+    /// The available-stock interface, where it is served.
+    pub stock: Option<stock::StockApi>,
     /// The stages whose last run must not be old, and how old is too old in milliseconds.
     pub stages: Vec<&'static str>,
     /// See there.
@@ -132,6 +135,8 @@ pub fn run(mut options: Options, world: World) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        // What asks for stock may wait; nothing else does.
+        .max_blocking_threads(4)
         .build()
         .map_err(net)?;
     let desk = Desk::open(

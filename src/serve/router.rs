@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
-use crate::serve::{Shared, health, hook, limits, metrics};
+use crate::serve::{Shared, health, hook, limits, metrics, stock};
 
 /// Puts the routes together.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -17,11 +17,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
         .layer(from_fn_with_state(Arc::clone(&shared), limits::from_here));
-    // A further part adds its own router here: `.merge(stock::routes())`.
     Router::new()
         .merge(hook)
         .merge(alive)
         .merge(inside)
+        .merge(stock::routes())
         .fallback(async || (StatusCode::NOT_FOUND, "no such path\n"))
         .layer(from_fn_with_state(Arc::clone(&shared), limits::rate))
         .with_state(shared)

@@ -161,6 +161,7 @@ impl<'a> Push<'a> {
     fn by_group(&self, rows: Vec<PushRow>, report: &mut Report) -> StageResult {
         let (items, left_out) = items(self.ctx, rows)?;
         self.leave_out(&left_out, report)?;
+        let items = self.with_siblings(items)?;
         let mut by_code: BTreeMap<ErpCode, Vec<Item<'a>>> = BTreeMap::new();
         for item in items {
             if let Some(code) = item.sku.code.clone() {
@@ -184,6 +185,21 @@ impl<'a> Push<'a> {
             self.publish(items, &reading, report)?;
         }
         Ok(())
+    }
+
+    /// Packagings that share a product's stock are looked at together, so that what rises can wait for what falls.
+    fn with_siblings(&self, mut all: Vec<Item<'a>>) -> StageResult<Vec<Item<'a>>> {
+        let place = |row: &PushRow| (row.sku.clone(), row.warehouse.clone());
+        let mut known: BTreeSet<_> = all.iter().map(|item| place(&item.row)).collect();
+        let mut more = Vec::new();
+        for item in all.iter().filter(|item| item.sku.product.is_some()) {
+            let (sku, warehouse) = (&item.row.sku, &item.row.warehouse);
+            let sharing = self.ctx.store.pushes_sharing(sku, warehouse)?;
+            more.extend(sharing.into_iter().filter(|row| known.insert(place(row))));
+        }
+        // One that cannot be published is left out where it is due itself.
+        all.extend(items(self.ctx, more)?.0);
+        Ok(all)
     }
 
     /// Reads every base once, and compares every SKU with it, those longest not compared first.
@@ -312,6 +328,43 @@ impl<'a> Push<'a> {
         hold(self.ctx, &holds, report)?;
         let candidates = self.compare(ready, reading, report)?;
         self.apply_brake(&candidates, report)?;
+        // What falls in a product goes first: else the store could sell its stock in two packagings at once.
+        let (rising, falling): (Vec<_>, Vec<_>) = candidates.into_iter().partition(rises);
+        let all_looked_at = self.push_all(falling, report)?;
+        let rising = self.unhindered(rising, report)?;
+        Ok(self.push_all(rising, report)? && all_looked_at)
+    }
+
+    /// Leaves out what would rise while a packaging of the same product has not been published by this reading.
+    fn unhindered(
+        &self,
+        rising: Vec<Candidate<'a>>,
+        report: &mut Report,
+    ) -> StageResult<Vec<Candidate<'a>>> {
+        let risers: BTreeSet<_> = rising.iter().map(|c| c.item.row.sku.clone()).collect();
+        let (mut free, mut hindered) = (Vec::new(), Vec::new());
+        for candidate in rising {
+            let row = &candidate.item.row;
+            let sharing = self.ctx.store.pushes_sharing(&row.sku, &row.warehouse)?;
+            let done =
+                |row: &PushRow| row.checked_seq >= candidate.start_seq || risers.contains(&row.sku);
+            if sharing.iter().all(done) {
+                free.push(candidate);
+            } else {
+                hindered.push(candidate);
+            }
+        }
+        let reason = "another packaging of its product must be published first";
+        let holds: Vec<_> = hindered
+            .iter()
+            .map(|candidate| (&candidate.item, reason.to_owned(), false))
+            .collect();
+        hold(self.ctx, &holds, report)?;
+        Ok(free)
+    }
+
+    /// P2–P6, a handful at a time; true when all were looked at.
+    fn push_all(&self, candidates: Vec<Candidate<'a>>, report: &mut Report) -> StageResult<bool> {
         let chunk = self.ctx.settings.workers.max(1);
         let total = candidates.len();
         let mut left = candidates;
@@ -572,6 +625,12 @@ impl<'a> Push<'a> {
             .write(|tx| self.ctx.notify(tx, NoticeKind::Brake, "push-stock", &body))?;
         Err(Halt::Brake(reason))
     }
+}
+
+/// Whether the number of a packaging would rise, as far as is known.
+fn rises(candidate: &Candidate<'_>) -> bool {
+    let published = candidate.item.row.published;
+    candidate.terms.packs.is_some() && published.is_some_and(|now| candidate.desired > now)
 }
 
 /// Whether a number must be sent: it differs, or was never confirmed, or an earlier write may still overwrite it, or a

@@ -143,6 +143,17 @@ impl Store {
         self.many(sql, named_params! { ":sku": sku.as_str() }, PushRow::read)
     }
 
+    /// Lists the rows of the SKUs that share a SKU's stock in a warehouse.
+    pub fn pushes_sharing(
+        &self,
+        sku: &SkuId,
+        warehouse: &WarehouseId,
+    ) -> StoreResult<Vec<PushRow>> {
+        let sql = include_str!("../../sql/store/pushes_sharing.sql");
+        let params = named_params! { ":sku": sku.as_str(), ":warehouse": warehouse.as_str() };
+        self.many(sql, params, PushRow::read)
+    }
+
     /// Lists rows that must be looked at, longest unlooked first.
     pub fn pushes_due(&self, due: Due, limit: u32) -> StoreResult<Vec<PushRow>> {
         let sql = include_str!("../../sql/store/pushes_due.sql");

@@ -343,11 +343,24 @@ fn doctor_says_which_figure_the_package_is_and_what_it_cannot_ask() {
             "{told}"
         );
         assert_eq!(found["erp.sql.orders"][0].0, CheckOutcome::Ok);
+        let (outcome, told) = &found["erp.sql.statements"][0];
+        assert_eq!(
+            (*outcome, told.as_str()),
+            (CheckOutcome::Ok, "6 statements run")
+        );
         let b = outcomes("available = \"formula-b\"\n");
         assert_eq!(b["erp.sql.available"][0].0, CheckOutcome::Warn);
         let none = outcomes("function = \"pkg_estoque.nobody\"\norder_column = \"nobody\"\n");
         assert_eq!(none["erp.sql.available"][0].0, CheckOutcome::Fail);
         assert_eq!(none["erp.sql.orders"][0].0, CheckOutcome::Fail);
+        // The two that ask the package.
+        let (outcome, told) = &none["erp.sql.statements"][0];
+        assert_eq!(*outcome, CheckOutcome::Fail);
+        assert!(
+            told.contains("stock: ") && told.contains("page: "),
+            "{told}"
+        );
+        assert!(!told.contains("packagings: "), "{told}");
     }
 }
 

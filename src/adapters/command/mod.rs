@@ -7,7 +7,7 @@
 //! | 75 (`EX_TEMPFAIL`) | transient: the program says that nothing was delivered |
 //! | 77 (`EX_NOPERM`) | denied |
 //! | another code | rejected |
-//! | killed, or longer than its time | uncertain |
+//! | killed, or longer than its time | uncertain; what it started is killed with it |
 
 use std::io::Write;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -64,9 +64,7 @@ impl Notifier for Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        child::lead_a_group(&mut command);
-        let child = command
-            .spawn()
+        let child = child::start(&mut command)
             .map_err(|err| PortError::transient(format!("{program} cannot be started: {err}")))?;
         judge(program, wait(child, input, self.timeout))
     }
@@ -85,7 +83,7 @@ fn wait(mut child: Child, input: Vec<u8>, timeout: Duration) -> Option<ExitStatu
             return Some(status);
         }
         if started.elapsed() >= timeout {
-            child::end(&mut child);
+            child::kill(&mut child);
             return None;
         }
         let _ = pause.recv_timeout(Duration::from_millis(10));

@@ -1,15 +1,19 @@
 //! What `doctor` asks WinThor's database: whether it answers, whether the branches are there, which figure the package's
-//! is, and whether the store's orders can be looked for.
+//! is, whether every statement runs, and whether the store's orders can be looked for.
 
 use crate::adapters::winthor::sql::WinthorSql;
-use crate::adapters::winthor::sql_rows::{BRANCH, NUMBER, number};
-use crate::config::winthor_sql::{Available, WinthorStatement};
+use crate::adapters::winthor::sql_page::PAGE;
+use crate::adapters::winthor::sql_rows::{BRANCH, NUMBER, PACKAGINGS, STOCK, TIME, number};
+use crate::config::winthor_sql::{Available, ChangesClock, WinthorStatement};
 use crate::domain::ids::OrderId;
 use crate::domain::ports::{Check, CheckOutcome, Checks, OrderBook};
 use crate::domain::qty::Qty;
 
 /// Rows that the package and the formulas are compared on.
 const SAMPLE: usize = 200;
+
+/// An instant after which nothing has changed yet.
+const LATE: &str = "2999-01-01 00:00:00";
 
 /// How the figures of the sample compare.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,6 +44,7 @@ impl Checks for WinthorSql<'_> {
                 }
             }
         }
+        found.push(self.check_statements());
         found.push(self.check_available());
         found.push(self.check_orders());
         found
@@ -47,6 +52,44 @@ impl Checks for WinthorSql<'_> {
 }
 
 impl WinthorSql<'_> {
+    /// Runs each statement that no other probe runs, with a product that nobody has.
+    fn check_statements(&self) -> Check {
+        let name = "erp.sql.statements";
+        let nobody = || ["0".to_owned()];
+        let slots = self
+            .slots(&self.branches)
+            .values("product", nobody())
+            .values("bar_code", nobody())
+            .values("after", nobody())
+            .values("upto", nobody())
+            .instant("since", LATE.to_owned())
+            .instant("until", LATE.to_owned());
+        let mut statements: Vec<(WinthorStatement, &[usize])> = vec![
+            (WinthorStatement::Stock, &STOCK),
+            (WinthorStatement::Packagings, &PACKAGINGS),
+            (WinthorStatement::BarCodes, &[NUMBER, NUMBER]),
+            (WinthorStatement::Page, &PAGE),
+        ];
+        if self.config.changes {
+            statements.push((WinthorStatement::Changed, &[NUMBER, NUMBER]));
+            statements.push(match self.config.changes_clock {
+                ChangesClock::Rows => (WinthorStatement::Watermark, &[TIME]),
+                ChangesClock::Session => (WinthorStatement::Clock, &[TIME]),
+            });
+        }
+        let refused = |(statement, widths): &(WinthorStatement, &[usize])| {
+            let asked = self.ask(*statement, &slots, widths, &mut |_| {});
+            asked.err().map(|fault| fault.to_string())
+        };
+        let refused: Vec<String> = statements.iter().filter_map(refused).collect();
+        if refused.is_empty() {
+            let told = format!("{} statements run", statements.len());
+            return Check::new(name, CheckOutcome::Ok, told);
+        }
+        Check::new(name, CheckOutcome::Fail, refused.join("; "))
+            .hint("grant SELECT on the tables, set owner, or replace the statement (statements)")
+    }
+
     fn check_available(&self) -> Check {
         let name = "erp.sql.available";
         let slots = self

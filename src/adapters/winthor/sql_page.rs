@@ -15,7 +15,7 @@ use crate::domain::ports::{PortError, PortResult};
 use crate::domain::qty::Qty;
 
 /// Columns of `page.sql`: branch, its name, product, its auxiliary code, created, changed, available, sold without limit.
-const PAGE: [usize; 8] = [BRANCH, 60, NUMBER, NUMBER, TIME, TIME, NUMBER, 1];
+pub(super) const PAGE: [usize; 8] = [BRANCH, 60, NUMBER, NUMBER, TIME, TIME, NUMBER, 1];
 /// The most rows a page may have.
 const LARGEST_PAGE: u32 = 10_000;
 /// The most values in a list.

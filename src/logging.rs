@@ -52,6 +52,23 @@ pub fn init(options: LogOptions) {
     });
 }
 
+/// Makes a panic tell where it happened and nothing that it was about: a message put together from values may hold an id,
+/// a person's name or worse. One that stands in the source as it is, is told.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let told = panic.payload().downcast_ref::<&'static str>();
+        let told = told.map_or("its message is withheld", |literal| literal);
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(
+            std::io::stderr(),
+            "stockbridge: a bug at {place}: {told}; please report it with the version"
+        );
+    }));
+}
+
 /// Returns the level: warn where nobody looks, info on a terminal, more on demand.
 pub fn level(verbose: u8, quiet: bool, terminal: bool) -> LevelFilter {
     match (quiet, verbose) {

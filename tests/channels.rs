@@ -218,6 +218,18 @@ fn channels_and_routes_that_lead_nowhere_are_refused() {
         (format!("{hook}{hook}"), Exit::Config),
         (hook.replace("hook", "mail"), Exit::Config),
         (hook.replace("127.0.0.1", "example.com"), Exit::Config),
+        (hook.replace("/in", "/in?x=1"), Exit::Done),
+        (
+            hook.replace(
+                "[channel.webhook]",
+                "batch = true\n[channel.webhook]\npreset = \"slack\"",
+            ),
+            Exit::Config,
+        ),
+        (
+            hook.replace("[channel.webhook]", "batch = true\n[channel.webhook]"),
+            Exit::Done,
+        ),
         (
             hook.replace("127.0.0.1", "127.0.0.1.example.com"),
             Exit::Config,

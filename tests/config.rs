@@ -726,3 +726,45 @@ fn the_door_is_checked_key_by_key() {
     let over = load_text(EXAMPLE, &[("STOCKBRIDGE__SERVE__RUN_STAGES", "true")]).unwrap();
     assert!(over.config.serve.run_stages);
 }
+
+#[test]
+fn c5_a_channel_speaks_in_clear_to_this_machine_only() {
+    let with = |channel: &str| {
+        let text = changed(
+            "[gc]",
+            &format!("[[channel]]\nname = \"c\"\n{channel}\n[gc]"),
+        );
+        load_text(&text, &[]).map_or_else(|err| err.to_string(), |_| String::new())
+    };
+    let hook = |url: &str| with(&format!("[channel.webhook]\nurl = {url:?}"));
+    let whatsapp = |url: &str| {
+        with(&format!(
+            "[channel.whatsapp]\nphone_number_id = \"1\"\nto = \"5491112345678\"\napi_url = {url:?}\n\
+             token = {{ env = \"X\" }}\n[channel.whatsapp.template.default]\nname = \"a\"\nlanguage = \"es\""
+        ))
+    };
+    for bad in [
+        "http://hooks.example.com/in",
+        "http://127.0.0.1.example.com/in",
+        "http://127.0.0.1@example.com/in",
+        "http://localhost.example.com/in",
+        "http://localhost:9@example.com/in",
+        "http://localhost:+9/in",
+    ] {
+        for reason in [hook(bad), whatsapp(bad)] {
+            assert!(
+                reason.contains("must begin with https://"),
+                "{bad}: {reason}"
+            );
+        }
+    }
+    for good in [
+        "https://hooks.example.com/in",
+        "http://127.0.0.1:9/in?x=1",
+        "http://localhost/in",
+        "http://[::1]:9/in",
+        "http://127.0.0.1/?@example.com",
+    ] {
+        assert_eq!((hook(good), whatsapp(good)), Default::default(), "{good}");
+    }
+}

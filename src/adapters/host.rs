@@ -443,6 +443,14 @@ mod tests {
     }
 
     #[test]
+    fn no_program_keeps_a_lock_file_open() {
+        let (_dir, locks) = locks();
+        let file = locks.open(&locks.path("move"), false).unwrap();
+        let flags = rustix::io::fcntl_getfd(&file).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
     fn locks_of_an_erp_service_are_shared_by_all_accounts() {
         let (dir, locks) = locks();
         let other = FileLocks::new(dir.path().join("other"), dir.path().join("shared"));

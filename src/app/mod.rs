@@ -35,6 +35,7 @@ use crate::stages::runner::{Ending, Outcome, Stage, run_stage};
 
 /// Runs the program with these arguments (the first is its name) and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    logging::report_panics();
     run_with(args, &Wrap::default())
 }
 

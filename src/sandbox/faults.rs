@@ -29,6 +29,8 @@ pub enum Fault {
     Cut,
     /// A status with an ordinary body.
     Status(u16),
+    /// A status, and these words wherever a body or a header may hold words.
+    Says(u16, &'static str),
     /// 429, with so many seconds to wait where given.
     TooMany(Option<u64>),
     /// 423, discarded.
@@ -49,6 +51,12 @@ impl Fault {
             Self::Cut => with(Mischief::Reset),
             Self::Status(status) => {
                 Reply::text(status, "a fault of the sandbox").reason("Sandbox Fault")
+            }
+            Self::Says(status, words) => {
+                let error =
+                    serde_json::json!({ "code": words, "message": words, "exception": words });
+                let body = serde_json::json!({ "error": error, "Message": words, "InformacionAdicional": words });
+                Reply::json(status, &body).header("X-Words", words)
             }
             Self::TooMany(None) => Reply::text(429, "too many requests"),
             Self::TooMany(Some(seconds)) => {

@@ -161,6 +161,20 @@ impl<'a> Vtex<'a> {
     }
 }
 
+/// Writes the text of an error for an answer about an order: its sentence may be about the customer, its code is not.
+fn refusal_of_order(title: &str, host: &str, answer: &Answer) -> String {
+    let status = status_text(answer);
+    let body: Value = parse_json(answer).unwrap_or_default();
+    let code = body["error"]["code"].as_str().filter(|code| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        (1..=20).contains(&code.len()) && code.chars().all(plain)
+    });
+    match code {
+        Some(code) => format!("{title} at {host}: {status}: code {code}"),
+        None => format!("{title} at {host}: {status}"),
+    }
+}
+
 fn credential(secret: &SecretString, key: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_str(secret.expose_secret())
         .map_err(|_| format!("{key} holds characters that no header may hold"))?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::adapters::vtex::order::WireOrder;
 use crate::adapters::vtex::status::READY;
 use crate::adapters::vtex::wire::{count, encode, moment, text};
-use crate::adapters::vtex::{Vtex, utc};
+use crate::adapters::vtex::{Vtex, refusal_of_order, utc};
 use crate::domain::ids::OrderId;
 use crate::domain::order::OrderDocument;
 use crate::domain::ports::{ListFilter, ListPage, Permit, PortError, PortResult};
@@ -85,7 +85,7 @@ impl Vtex<'_> {
         let request = self.request(NAME, id.as_str(), Method::POST, &path, None)?;
         let title = request.title();
         let answer = self.calls.write(request, Some(permit))?;
-        let reason = || self.refusal(&title, &answer);
+        let reason = || refusal_of_order(&title, self.calls.client().host(), &answer);
         match answer.status {
             204 => Ok(()),
             401 | 403 => Err(PortError::denied(reason())),

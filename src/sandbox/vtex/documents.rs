@@ -7,11 +7,12 @@ use crate::sandbox::catalogue::Product;
 use crate::sandbox::vtex::model::{Hold, Line, Order, VtexModel};
 
 /// Words that stand in a customer's fields of every order: none of them may ever leave this document.
-pub const PERSONAL: [&str; 4] = [
+pub const PERSONAL: [&str; 5] = [
     "Zulema Canaria",
     "zulema.canaria@example.com",
     "Calle Canario 1234",
     "20-33444555-9",
+    "+5491155667788",
 ];
 
 /// Writes an instant as orders do, with seven fractional digits.
@@ -60,9 +61,10 @@ pub fn order(store: &VtexModel, order: &Order) -> Value {
         "itemMetadata": {"Items": metadata},
         "clientProfileData": {
             "firstName": PERSONAL[0], "lastName": PERSONAL[0], "email": PERSONAL[1], "document": PERSONAL[3],
+            "phone": PERSONAL[4], "corporateDocument": PERSONAL[3], "stateInscription": PERSONAL[3],
         },
         "shippingData": {
-            "address": {"street": PERSONAL[2], "receiverName": PERSONAL[0]},
+            "address": {"street": PERSONAL[2], "receiverName": PERSONAL[0], "complement": PERSONAL[2]},
             "logisticsInfo": logistics,
         },
         "packageAttachment": {"packages": if order.package { vec![package] } else { vec![] }},

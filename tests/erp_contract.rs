@@ -1,6 +1,7 @@
 //! What every road to an ERP's stock must answer alike. Dragonfish: over HTTP against the sandbox, and over ODBC through
 //! Microsoft's driver and FreeTDS, against a server that speaks TDS on a real socket (`tests/support/sql_rig.py`). WinThor:
-//! over ODBC through psqlODBC and MariaDB's driver, against those databases (`tests/support/winthor_rig.rs`).
+//! over HTTP against the sandbox, and over ODBC through psqlODBC and MariaDB's driver, against those databases
+//! (`tests/support/winthor_rig.rs`).
 
 #![cfg(feature = "odbc")]
 #![allow(
@@ -19,6 +20,9 @@ mod parts;
 mod tds;
 #[path = "support/winthor_rig.rs"]
 mod winthor_rig;
+#[path = "support/winthor_services.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod winthor_services;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -368,6 +372,36 @@ fn of_winthor() -> Expected {
     }
 }
 
+/// The double's small shop, read from both branches.
+fn of_winthor_services() -> Expected {
+    use winthor_services::{PACKS, TWELVE, packed};
+    let hundred = packed("100", &PACKS, &[("1", "100"), ("2", "10.75")]);
+    Expected {
+        references: vec![
+            ("11-100", "11-100"),
+            (" 011-0100", "11-100"),
+            ("98765432109876543210-200", "98765432109876543210-200"),
+        ],
+        bad_references: vec!["100", "A-100", "1-2-3"],
+        levels: BTreeMap::from([
+            (code("11-100"), hundred.clone()),
+            (code("33-100"), hundred),
+            // The service keeps back what makes no whole box: of 100 it tells 96.
+            (
+                code("98765432109876543210-200"),
+                packed("200", &TWELVE, &[("1", "96"), ("2", "0")]),
+            ),
+            // It divides no shortage.
+            (
+                code("3001-300"),
+                packed("300", &[("3001", "1")], &[("1", "0"), ("2", "2.5")]),
+            ),
+        ]),
+        absent: code("12345-100"),
+        roads: ["api", "api bulk"],
+    }
+}
+
 #[test]
 fn one_suite_holds_for_every_erp_and_every_road() {
     let sandbox = service();
@@ -384,6 +418,15 @@ fn one_suite_holds_for_every_erp_and_every_road() {
             erp_suite::holds(dragonfish, &expected);
         });
     }
+    // A page that ends within a product, and one that holds everything.
+    let double = winthor_services::small();
+    for (page_size, auth) in [(2, "bearer"), (2, "cookie"), (1000, "bearer")] {
+        let keys = format!("page_size = {page_size}\nauth = \"{auth}\"");
+        winthor_services::on(&double.winthor.url(), &keys, &["1", "2"], |winthor| {
+            erp_suite::holds(winthor, &of_winthor_services());
+        });
+    }
+    assert_eq!(double.violations(), Vec::<String>::new());
     for server in winthor_rig::servers() {
         let shop = winthor_rig::Shop::default();
         winthor_rig::at(server, "", &shop, |sql| {

@@ -5,143 +5,30 @@
     reason = "a test that meets an unexpected error should stop there"
 )]
 
-#[path = "support/erp_suite.rs"]
-mod erp_suite;
 #[path = "support/erp_wire.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod erp_wire;
+#[path = "support/winthor_services.rs"]
+mod winthor_services;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use erp_suite::Expected;
 use erp_wire::{Reply, Still, Wire, json};
 use rust_decimal::Decimal;
-use stockbridge::adapters::http::calls::Env;
-use stockbridge::adapters::winthor::{Setup, Winthor};
-use stockbridge::config::winthor::WinthorConfig;
-use stockbridge::domain::ids::{BaseCode, ErpCode, OrderId};
-use stockbridge::domain::packaging::Packaging;
+use stockbridge::domain::ids::{BaseCode, OrderId};
 use stockbridge::domain::ports::{
     Check, CheckOutcome, Checks, OrderBook, PortError, PortResult, StockSource,
 };
 use stockbridge::domain::qty::Qty;
-use stockbridge::domain::stock::{PackedLevel, StockLevels, VariantLevels};
+use stockbridge::domain::stock::{StockLevels, VariantLevels};
+use stockbridge::sandbox::WinthorSandbox;
 use stockbridge::sandbox::faults::{Fault, When};
-use stockbridge::sandbox::winthor::model::{self, Product, Shelf};
 use stockbridge::sandbox::winthor::server::PASSWORD;
-use stockbridge::sandbox::{SandboxClock, WinthorSandbox};
-
-const PACKS: [(&str, &str); 3] = [("11", "1"), ("22", "6"), ("33", "12")];
-const TWELVE: [(&str, &str); 1] = [("98765432109876543210", "12")];
-
-fn base(text: &str) -> BaseCode {
-    BaseCode::parse(text).unwrap()
-}
-
-fn code(text: &str) -> ErpCode {
-    ErpCode::parse(text).unwrap()
-}
+use winthor_services::{PACKS, TWELVE, base, code, on, packed, product, sandbox, small, with};
 
 fn order(text: &str) -> OrderId {
     OrderId::parse(text).unwrap()
-}
-
-/// Talks to an address with these keys of `[erp.winthor]`; the clock stands where the sandbox's does.
-fn on<T>(url: &str, keys: &str, branches: &[&str], act: impl FnOnce(&Winthor<'_>) -> T) -> T {
-    let world = Still::default();
-    world
-        .now
-        .store(SandboxClock::default().now().0, Ordering::Relaxed);
-    with(&world, url, keys, branches, PASSWORD, act)
-}
-
-fn with<T>(
-    world: &Still,
-    url: &str,
-    keys: &str,
-    branches: &[&str],
-    password: &str,
-    act: impl FnOnce(&Winthor<'_>) -> T,
-) -> T {
-    let text = format!(
-        "url = \"{url}\"\nallow_plain_http_for = \"127.0.0.1\"\nuser = \"INTEGRA\"\npassword = {{ env = \"P\" }}\n\
-         read_timeout = \"2s\"\n{keys}\n"
-    );
-    let config: WinthorConfig = toml::from_str(&text).unwrap();
-    let winthor = Winthor::new(Setup {
-        config: &config,
-        branches: branches.iter().map(|text| base(text)).collect(),
-        password: password.to_owned().into(),
-        env: Env {
-            clock: world,
-            rng: world,
-            gate: world,
-            until: None,
-            min_retry_after: Duration::from_secs(60),
-        },
-    });
-    act(&winthor.unwrap())
-}
-
-/// A product with packagings by code and factor, and stock per branch.
-fn product(packagings: &[(&str, &str)], stock: &[(&str, &str)]) -> Product {
-    let packaging = |(code, factor): &(&str, &str)| model::Packaging {
-        code: (*code).to_owned(),
-        factor: factor.parse().ok(),
-    };
-    let shelf = |(branch, units): &(&str, &str)| {
-        let shelf = Shelf {
-            lying: units.parse().unwrap(),
-            ..Shelf::default()
-        };
-        ((*branch).to_owned(), shelf)
-    };
-    Product {
-        packagings: packagings.iter().map(packaging).collect(),
-        shelves: stock.iter().map(shelf).collect(),
-        on_web: true,
-        unlimited: false,
-        resale: true,
-        kind: "L".into(),
-    }
-}
-
-/// A sandbox with these products alone.
-fn sandbox(products: &[(u64, Product)]) -> WinthorSandbox {
-    let sandbox = WinthorSandbox::start(1).unwrap();
-    sandbox
-        .winthor
-        .with(|erp| erp.products = products.iter().cloned().collect());
-    sandbox
-}
-
-/// A unit, a pack of 6 and a box of 12 of one product; one with a code that no 64-bit number holds; a shortage.
-fn small() -> WinthorSandbox {
-    sandbox(&[
-        (100, product(&PACKS, &[("1", "100"), ("2", "10.75")])),
-        (200, product(&TWELVE, &[("1", "100"), ("2", "0")])),
-        (300, product(&[("3001", "1")], &[("1", "-7"), ("2", "2.5")])),
-    ])
-}
-
-/// What a product's packagings see, per branch.
-fn packed(product: &str, packs: &[(&str, &str)], stock: &[(&str, &str)]) -> VariantLevels {
-    let packaging = |(auxiliary, factor): &(&str, &str)| Packaging {
-        code: code(&format!("{auxiliary}-{product}")),
-        factor: factor.parse().unwrap(),
-    };
-    let level = |(branch, units): &(&str, &str)| {
-        let level = PackedLevel {
-            product: code(product),
-            stock: units.parse().unwrap(),
-            packagings: packs.iter().map(packaging).collect(),
-            unlimited: false,
-        };
-        (base(branch), level)
-    };
-    VariantLevels::Packed(stock.iter().map(level).collect())
 }
 
 fn unreadable(levels: &StockLevels, of: &str) -> String {
@@ -185,46 +72,6 @@ fn rejected<T: std::fmt::Debug>(result: PortResult<T>, about: &str) -> String {
         Err(PortError::Rejected { reason }) => reason,
         other => panic!("{about}: {other:?}"),
     }
-}
-
-#[test]
-fn the_suite_of_every_erp_holds_for_the_services() {
-    let sandbox = small();
-    let hundred = packed("100", &PACKS, &[("1", "100"), ("2", "10.75")]);
-    let expected = Expected {
-        references: vec![
-            ("11-100", "11-100"),
-            (" 011-0100", "11-100"),
-            ("98765432109876543210-200", "98765432109876543210-200"),
-        ],
-        bad_references: vec!["100", "A-100", "1-2-3"],
-        levels: BTreeMap::from([
-            (code("11-100"), hundred.clone()),
-            (code("33-100"), hundred),
-            // The service keeps back what makes no whole box: of 100 it tells 96.
-            (
-                code("98765432109876543210-200"),
-                packed("200", &TWELVE, &[("1", "96"), ("2", "0")]),
-            ),
-            // It divides no shortage.
-            (
-                code("3001-300"),
-                packed("300", &[("3001", "1")], &[("1", "0"), ("2", "2.5")]),
-            ),
-        ]),
-        absent: code("12345-100"),
-        roads: ["api", "api bulk"],
-    };
-    // A page that ends within a product, and one that holds everything.
-    for page_size in [2, 1000] {
-        for auth in ["bearer", "cookie"] {
-            let keys = format!("page_size = {page_size}\nauth = \"{auth}\"");
-            on(&sandbox.winthor.url(), &keys, &["1", "2"], |winthor| {
-                erp_suite::holds(winthor, &expected);
-            });
-        }
-    }
-    assert_eq!(sandbox.violations(), Vec::<String>::new());
 }
 
 #[test]

@@ -41,14 +41,8 @@ impl Shop {
     pub fn with(count: usize, changes: &str) -> Self {
         let sandbox = Sandbox::start(count).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let text = config(&sandbox, folder.path(), changes);
-        fs::write(folder.path().join("stockbridge.toml"), text).unwrap();
-        for (name, value) in [("key", APP_KEY), ("token", APP_TOKEN), ("jwt", JWT)] {
-            let path = folder.path().join(name);
-            fs::write(&path, value).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        }
+        furnish(folder.path(), &text, &[("jwt", JWT)]);
         Self { sandbox, folder }
     }
 
@@ -64,16 +58,7 @@ impl Shop {
 
     /// Runs one command with something between the stages and the outside.
     pub fn run_wrapped(&self, args: &[&str], wrap: &Wrap) -> Exit {
-        let config = self.path("stockbridge.toml");
-        let mut line: Vec<OsString> = vec!["stockbridge".into()];
-        line.extend(args.iter().map(OsString::from));
-        line.extend([
-            "--config".into(),
-            config.into_os_string(),
-            "--wait".into(),
-            "0s".into(),
-        ]);
-        execute(line, wrap)
+        run_in(self.folder.path(), args, wrap)
     }
 
     /// Runs all stages, so many times, as far apart as cron does.
@@ -141,15 +126,7 @@ impl Shop {
 
     /// Returns every mail that was delivered, as text.
     pub fn mails(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.path("mail")) else {
-            return vec![];
-        };
-        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        paths
-            .into_iter()
-            .map(|path| fs::read_to_string(path).unwrap())
-            .collect()
+        mails_in(self.folder.path())
     }
 
     /// Tells whether an order is in handling and every number of its goods was sent since.
@@ -179,6 +156,44 @@ impl Shop {
     }
 }
 
+/// Writes a shop's configuration and secrets, for nobody else to read.
+pub fn furnish(folder: &Path, text: &str, secrets: &[(&str, &str)]) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(folder.join("stockbridge.toml"), text).unwrap();
+    let store = [("key", APP_KEY), ("token", APP_TOKEN)];
+    for (name, value) in store.iter().chain(secrets) {
+        let path = folder.join(name);
+        fs::write(&path, value).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+/// Runs one command of the program in a shop's folder.
+pub fn run_in(folder: &Path, args: &[&str], wrap: &Wrap) -> Exit {
+    let mut line: Vec<OsString> = vec!["stockbridge".into()];
+    line.extend(args.iter().map(OsString::from));
+    line.extend([
+        "--config".into(),
+        folder.join("stockbridge.toml").into_os_string(),
+        "--wait".into(),
+        "0s".into(),
+    ]);
+    execute(line, wrap)
+}
+
+/// Returns every mail that was delivered into a shop's folder, as text.
+pub fn mails_in(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder.join("mail")) else {
+        return vec![];
+    };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
+
 /// The warehouse of all tests.
 pub fn warehouse() -> WarehouseId {
     WarehouseId::parse(WAREHOUSE).unwrap()
@@ -195,7 +210,7 @@ pub fn counted() -> BTreeSet<BaseCode> {
 
 /// Writes a configuration whose waiting times are as short as loopback allows; `changes` replace lines by key.
 fn config(sandbox: &Sandbox, folder: &Path, changes: &str) -> String {
-    let mut text = format!(
+    let text = format!(
         r#"
 [store]
 path = "state.sqlite"
@@ -228,7 +243,16 @@ read_timeout = "2s"
 [[warehouse]]
 id = "1_1"
 bases = ["CENTRO", "NORTE", "SUR"]
-[push]
+{TIMES}"#,
+        locks = folder.join("locks").display(),
+        vtex = sandbox.vtex.url(),
+        erp = sandbox.dragonfish.url(),
+    );
+    changed(text, changes)
+}
+
+/// What every shop of the tests says of pushes, people and the protocol: waiting times as short as loopback allows.
+pub const TIMES: &str = r#"[push]
 full_every = "1h"
 max_drop_percent = 90
 [notify]
@@ -253,11 +277,10 @@ min_retry_after = "0s"
 breaker_open = "0s"
 requests_a_minute = 100000
 watchdog = "60s"
-"#,
-        locks = folder.join("locks").display(),
-        vtex = sandbox.vtex.url(),
-        erp = sandbox.dragonfish.url(),
-    );
+"#;
+
+/// Replaces lines of a configuration by key (`key = value` under its section header).
+pub fn changed(mut text: String, changes: &str) -> String {
     let mut section = "";
     for change in changes
         .lines()

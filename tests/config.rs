@@ -743,28 +743,40 @@ fn c5_a_channel_speaks_in_clear_to_this_machine_only() {
              token = {{ env = \"X\" }}\n[channel.whatsapp.template.default]\nname = \"a\"\nlanguage = \"es\""
         ))
     };
-    for bad in [
-        "http://hooks.example.com/in",
-        "http://127.0.0.1.example.com/in",
-        "http://127.0.0.1@example.com/in",
-        "http://localhost.example.com/in",
-        "http://localhost:9@example.com/in",
-        "http://localhost:+9/in",
+    for (bad, why) in [
+        ("http://hooks.example.com/in", "must begin with https://"),
+        (
+            "http://127.0.0.1.example.com/in",
+            "must begin with https://",
+        ),
+        (
+            "http://localhost.example.com/in",
+            "must begin with https://",
+        ),
+        ("http://127.0.0.1@example.com/in", "must hold no user"),
+        ("http://localhost:9@example.com/in", "must hold no user"),
+        ("http://localhost:+9/in", "nothing but a port"),
     ] {
         for reason in [hook(bad), whatsapp(bad)] {
-            assert!(
-                reason.contains("must begin with https://"),
-                "{bad}: {reason}"
-            );
+            assert!(reason.contains(why), "{bad}: {reason}");
         }
     }
     for good in [
         "https://hooks.example.com/in",
-        "http://127.0.0.1:9/in?x=1",
         "http://localhost/in",
         "http://[::1]:9/in",
-        "http://127.0.0.1/?@example.com",
     ] {
         assert_eq!((hook(good), whatsapp(good)), Default::default(), "{good}");
+    }
+    // What stands behind the question mark is no host; one address of WhatsApp has no query.
+    for queried in [
+        "http://127.0.0.1:9/in?x=1",
+        "http://127.0.0.1/?@example.com",
+    ] {
+        assert_eq!(hook(queried), "", "{queried}");
+        assert!(
+            whatsapp(queried).contains("must hold no user, query"),
+            "{queried}"
+        );
     }
 }

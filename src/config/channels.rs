@@ -226,7 +226,7 @@ pub struct RouteConfig {
 
 /// Tells whether no channel leads away from this machine.
 pub fn all_loopback(channels: &[ChannelConfig]) -> bool {
-    let local = |url: &str| address(url).is_ok_and(|a| is_loopback(a.host));
+    let local = |url: &str| address(without_query(url)).is_ok_and(|a| is_loopback(a.host));
     channels.iter().all(|channel| {
         let webhook = channel.webhook.as_ref();
         let whatsapp = channel.whatsapp.as_ref();
@@ -235,6 +235,11 @@ pub fn all_loopback(channels: &[ChannelConfig]) -> bool {
             && whatsapp.is_none_or(|w| local(&w.api_url))
             && mail.is_none_or(|m| m.transport == MailTransport::File)
     })
+}
+
+/// Some webhooks tell their rooms apart by a query.
+pub(super) fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
 }
 
 fn graph() -> String {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::channels::{ChannelConfig, Preset, RouteConfig, WebhookConfig, WhatsappConfig};
+use crate::config::channels::{
+    ChannelConfig, Preset, RouteConfig, WebhookConfig, WhatsappConfig, without_query,
+};
 use crate::config::load::ConfigError;
 use crate::config::sections::{Config, MailTransport};
 use crate::config::span::Span;
@@ -160,8 +162,7 @@ fn check_whatsapp(whatsapp: &WhatsappConfig, key: &str, errors: &mut Vec<ConfigE
 
 /// Checks that what is sent there can be read on the way by nobody: the host itself is judged, not how the text begins.
 fn check_url(text: &str, key: &str, name: &str, query: bool, errors: &mut Vec<ConfigError>) {
-    // Some webhooks tell their rooms apart by a query.
-    let judged = text.split('?').next().filter(|_| query).unwrap_or(text);
+    let judged = if query { without_query(text) } else { text };
     match address(judged) {
         Err(reason) => fail(errors, key, format!("{name} {reason}")),
         Ok(found) if !found.secure && !is_loopback(found.host) => {

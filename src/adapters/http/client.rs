@@ -280,7 +280,10 @@ impl HttpClient {
         if !self.options.keep_alive {
             builder = builder.pool_max_idle_per_host(0);
         }
-        if let Some(path) = &self.options.ca_file {
+        if self.base.scheme() == "http" {
+            // No redirect leads to https from here, and reading the system's authorities costs more than a run.
+            builder = builder.tls_certs_only([]);
+        } else if let Some(path) = &self.options.ca_file {
             let pem = std::fs::read(path).map_err(|err| {
                 HttpError::BadTls(format!("cannot read {}: {err}", path.display()))
             })?;

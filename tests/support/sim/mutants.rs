@@ -77,6 +77,7 @@ mutants! {
     PlannedForgotten = "planned-forgotten", "a return that is only planned does not keep its units in the sum";
     InvoicedIsAcknowledged = "invoiced-is-acknowledged", "an invoiced order counts in A, whether its handling was ever requested or not";
     LinesForgotten = "lines-forgotten", "a canceled order is left out of the sums although its goods are booked";
+    BoundBefore = "bound-before", "a number is raised to what the store was seen to reserve before the push";
 }
 
 impl Mutant {
@@ -246,6 +247,7 @@ impl Mutant {
             peers,
             read: Mutex::default(),
             held: Mutex::default(),
+            shelves: Mutex::default(),
         }
     }
 }
@@ -256,6 +258,15 @@ pub struct Wrapped<'a> {
     peers: &'a Peers<'a>,
     read: Mutex<BTreeMap<OrderId, OrderDocument>>,
     held: Mutex<BTreeMap<String, ReservationState>>,
+    shelves: Mutex<BTreeMap<(SkuId, WarehouseId), Bounded>>,
+}
+
+/// What is known of a number that a lower bound, taken before its push, may raise.
+#[derive(Default)]
+struct Bounded {
+    reserved: i64,
+    /// The number that was meant, and the one that was sent in its place.
+    raised: Option<(i64, i64)>,
 }
 
 impl Wrapped<'_> {
@@ -329,7 +340,19 @@ impl Storefront for Wrapped<'_> {
         Ok(state)
     }
     fn stock(&self, sku: &SkuId) -> PortResult<Vec<StoreStock>> {
-        self.peers.stock(sku)
+        let mut rows = self.peers.stock(sku)?;
+        let mut shelves = self.shelves.lock().unwrap();
+        for row in &mut rows {
+            let key = (sku.clone(), row.warehouse.clone());
+            let known = shelves.entry(key).or_default();
+            known.reserved = row.reserved;
+            if let Some((meant, sent)) = known.raised
+                && row.total == sent
+            {
+                row.total = meant;
+            }
+        }
+        Ok(rows)
     }
     fn set_quantity(
         &self,
@@ -343,8 +366,14 @@ impl Storefront for Wrapped<'_> {
             Mutant::DateOfPush => self.peers.sim.with(|world| world.now()),
             _ => as_of,
         };
-        self.peers
-            .set_quantity(sku, warehouse, quantity, as_of, permit)
+        let mut sent = quantity;
+        if self.mutant == Mutant::BoundBefore {
+            let mut shelves = self.shelves.lock().unwrap();
+            let known = shelves.entry((sku.clone(), warehouse.clone())).or_default();
+            sent = sent.max(known.reserved);
+            known.raised = Some((quantity, sent));
+        }
+        self.peers.set_quantity(sku, warehouse, sent, as_of, permit)
     }
     fn resolve_refs(&self, refs: &[SkuRef]) -> PortResult<BTreeMap<SkuRef, SkuId>> {
         self.peers.resolve_refs(refs)

@@ -10,12 +10,15 @@ mod shop;
 #[path = "support/winthor_shop.rs"]
 mod winthor_shop;
 
+use std::fs;
+
 use rusqlite::Connection;
 use rust_decimal::Decimal;
-use stockbridge::domain::ids::OrderId;
+use stockbridge::domain::ids::{OrderId, WarehouseId};
 use stockbridge::exit::Exit;
 use stockbridge::sandbox::faults::{Fault, When};
-use stockbridge::sandbox::winthor::model::BRANCH;
+use stockbridge::sandbox::vtex::model::Shelf;
+use stockbridge::sandbox::winthor::model::{BRANCH, WinthorModel};
 use winthor_shop::WinthorShop;
 
 /// Shops that are open at once.
@@ -170,7 +173,7 @@ fn sold_without_limit_is_set_for_every_packaging_and_taken_back() {
         })
     };
     let set = |unlimited: bool| {
-        let mark = |erp: &mut stockbridge::sandbox::winthor::model::WinthorModel| {
+        let mark = |erp: &mut WinthorModel| {
             erp.products.get_mut(&THREE).unwrap().unlimited = unlimited;
         };
         shop.sandbox.winthor.with(mark);
@@ -197,7 +200,7 @@ fn what_changes_in_the_erp_is_published_by_the_next_run_and_what_bears_no_date_b
     assert_eq!(shop.wrong_numbers().len(), 3);
     shop.cycles(1);
     shop.assert_right("its date tells of a sale");
-    let silent = |erp: &mut stockbridge::sandbox::winthor::model::WinthorModel| {
+    let silent = |erp: &mut WinthorModel| {
         for number in [1, 3] {
             let product = erp.products.get_mut(&number).unwrap();
             product.shelves.get_mut(BRANCH).unwrap().lying -= Decimal::from(19);
@@ -208,6 +211,41 @@ fn what_changes_in_the_erp_is_published_by_the_next_run_and_what_bears_no_date_b
     assert!(!shop.wrong_numbers().is_empty(), "nothing told of it");
     assert_eq!(shop.run(&["push-stock", "--all"]), Exit::Done);
     shop.assert_right("a whole reading finds it");
+}
+
+#[test]
+fn a_product_that_leaves_one_branch_is_sold_from_there_no_more_and_from_the_other_as_before() {
+    let shop = WinthorShop::open(3);
+    let second = WarehouseId::parse("1_2").unwrap();
+    let config = shop.path("stockbridge.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let more = "\n[[warehouse]]\nid = \"1_2\"\nbases = [\"2\"]\n";
+    fs::write(&config, text + more).unwrap();
+    let sku = shop.sku(THREE, 0);
+    shop.sandbox.vtex.with(|store| {
+        let skus: Vec<_> = store.products.iter().map(|p| p.sku.clone()).collect();
+        let shelf = |sku| ((sku, second.clone()), Shelf::default());
+        store.shelves.extend(skus.into_iter().map(shelf));
+    });
+    let first = shop::warehouse();
+    let offered = |warehouse: &WarehouseId| {
+        shop.sandbox
+            .vtex
+            .with(|store| store.available(&sku, warehouse))
+    };
+    shop.cycles(3);
+    let (here, there) = (offered(&first), offered(&second));
+    assert!(here > 0 && there > 0, "{here} and {there}");
+    let leave = |erp: &mut WinthorModel| {
+        let shelves = &mut erp.products.get_mut(&THREE).unwrap().shelves;
+        assert!(shelves.remove("2").is_some());
+    };
+    shop.sandbox.winthor.with(leave);
+    shop.run(&["push-stock", "--all"]);
+    assert_eq!(offered(&second), there, "one reading without it may err");
+    shop.run(&["push-stock", "--all"]);
+    assert_eq!(offered(&second), 0);
+    assert_eq!(offered(&first), here);
 }
 
 #[test]

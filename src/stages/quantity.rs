@@ -51,12 +51,15 @@ pub fn figure(
     };
     let terms = match reading.levels.variants.get(code) {
         Some(VariantLevels::Known(levels)) => of_bases(ctx, item, reading, levels),
-        Some(VariantLevels::Packed(levels)) => match of_packs(item, code, reading, levels) {
-            Ok(terms) => terms,
-            Err(reason) => return Ok(Figure::Held(reason, false)),
-        },
+        Some(VariantLevels::Packed(levels)) if lies_here(item, levels) => {
+            match of_packs(item, code, reading, levels) {
+                Ok(terms) => terms,
+                Err(reason) => return Ok(Figure::Held(reason, false)),
+            }
+        }
         Some(VariantLevels::Unreadable(reason)) => return Ok(Figure::Held(reason.clone(), false)),
-        Some(VariantLevels::Absent) | None => {
+        // In other branches only, it is as absent from this warehouse as what lies nowhere.
+        Some(VariantLevels::Packed(_) | VariantLevels::Absent) | None => {
             let missing = &reading.levels.missing;
             let unread = |base: &&BaseCode| missing.contains_key(*base);
             if let Some(base) = item.warehouse.counted.iter().find(unread) {
@@ -116,6 +119,12 @@ fn of_bases(
             .insert(base.clone(), if floor { Qty::ZERO } else { *stock });
     }
     terms
+}
+
+/// Whether a base that the warehouse offers told of the product.
+fn lies_here(item: &Item<'_>, levels: &BTreeMap<BaseCode, PackedLevel>) -> bool {
+    let mut counted = item.warehouse.counted.iter();
+    counted.any(|base| levels.contains_key(base))
 }
 
 /// The stock that a packaging shares; a warehouse of such an ERP offers one base.

@@ -192,7 +192,7 @@ impl Winthor<'_> {
             moved,
             mut missing,
         } = gathered;
-        let mut told: BTreeSet<BaseCode> = rows.iter().map(|row| row.branch.clone()).collect();
+        let told: BTreeSet<BaseCode> = rows.iter().map(|row| row.branch.clone()).collect();
         let mut variants = put_together(self.config.sku_code, rows);
         for branch in &answered {
             // In a whole list every branch has rows; of one product it may have none.
@@ -200,7 +200,7 @@ impl Winthor<'_> {
                 continue;
             }
             match self.lives(branch) {
-                Ok(true) => drop(told.insert(branch.clone())),
+                Ok(true) => {}
                 Ok(false) => {
                     let why = "no product at all; hint: the branch, call_origin, the e-commerce flag of products";
                     missing.insert(branch.clone(), why.to_owned());
@@ -209,18 +209,21 @@ impl Winthor<'_> {
                 Err(err) => drop(missing.insert(branch.clone(), err.to_string())),
             }
         }
-        told.retain(|branch| !moved.contains(branch));
+        // Held, and then read by itself: one product is one page, which cannot move.
+        let moving = |branch: &BaseCode| {
+            VariantLevels::Unreadable(format!(
+                "it was not in the list of branch {branch}, which moved while it was read"
+            ))
+        };
         for level in variants.values_mut() {
-            fill(level, &told);
+            if let VariantLevels::Packed(bases) = level
+                && let Some(branch) = moved.iter().find(|branch| !bases.contains_key(*branch))
+            {
+                *level = moving(branch);
+            }
         }
         for code in wanted.iter().filter(|_| missing.is_empty()) {
-            let absent = match moved.first() {
-                None => VariantLevels::Absent,
-                // Held, and then read by itself: one product is one page, which cannot move.
-                Some(branch) => VariantLevels::Unreadable(format!(
-                    "it was not in the list of branch {branch}, which moved while it was read"
-                )),
-            };
+            let absent = moved.first().map_or(VariantLevels::Absent, moving);
             variants.entry(code.clone()).or_insert(absent);
         }
         Ok(StockLevels {
@@ -257,23 +260,6 @@ struct Key(String, String, Option<Qty>);
 impl Key {
     fn of(row: &Row) -> Self {
         Self(row.product.clone(), row.auxiliary.clone(), row.factor)
-    }
-}
-
-/// A product that a branch does not list while it lists others lies there no more: none of it.
-fn fill(level: &mut VariantLevels, branches: &BTreeSet<BaseCode>) {
-    let VariantLevels::Packed(bases) = level else {
-        return;
-    };
-    let Some(known) = bases.values().next().cloned() else {
-        return;
-    };
-    for branch in branches {
-        bases.entry(branch.clone()).or_insert_with(|| PackedLevel {
-            stock: Qty::ZERO,
-            unlimited: false,
-            ..known.clone()
-        });
     }
 }
 

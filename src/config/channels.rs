@@ -237,7 +237,7 @@ pub fn all_loopback(channels: &[ChannelConfig]) -> bool {
     })
 }
 
-/// Some webhooks tell their rooms apart by a query.
+/// Returns an address without its query, by which some webhooks tell their rooms apart.
 pub(super) fn without_query(url: &str) -> &str {
     url.split('?').next().unwrap_or(url)
 }

@@ -146,10 +146,7 @@ fn packs_of(erp: &WinthorModel, store: &VtexModel, warehouse: &WarehouseId) -> V
             *free.entry(*number).or_default() += *units;
         }
     }
-    let packaging = |sku: &SkuId| {
-        let product = store.products.iter().find(|product| product.sku == *sku)?;
-        erp.packaging(&product.variant.reference())
-    };
+    let packaging = |sku: &SkuId| erp.packaging(&store.product(sku)?.variant.reference());
     for order in store.orders.values() {
         let skus: BTreeSet<_> = order.lines.iter().map(|line| &line.sku).collect();
         for sku in skus {
@@ -229,10 +226,7 @@ pub fn bookkeeping_of(erp: &DragonfishModel, store: &VtexModel) -> Vec<String> {
     for order in store.orders.values() {
         let mut due = Booked::new();
         for line in &order.lines {
-            let product = store
-                .products
-                .iter()
-                .find(|product| product.sku == line.sku);
+            let product = store.product(&line.sku);
             let units = if order.live() {
                 Decimal::from(line.units)
             } else {

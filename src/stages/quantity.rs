@@ -50,31 +50,14 @@ pub fn figure(
         ));
     };
     let terms = match reading.levels.variants.get(code) {
-        Some(VariantLevels::Known(levels)) => of_bases(ctx, item, reading, levels),
-        Some(VariantLevels::Packed(levels)) if lies_here(item, levels) => {
-            match of_packs(item, code, reading, levels) {
-                Ok(terms) => terms,
-                Err(reason) => return Ok(Figure::Held(reason, false)),
-            }
-        }
-        Some(VariantLevels::Unreadable(reason)) => return Ok(Figure::Held(reason.clone(), false)),
-        // In other branches only, it is as absent from this warehouse as what lies nowhere.
-        Some(VariantLevels::Packed(_) | VariantLevels::Absent) | None => {
-            let missing = &reading.levels.missing;
-            let unread = |base: &&BaseCode| missing.contains_key(*base);
-            if let Some(base) = item.warehouse.counted.iter().find(unread) {
-                let reason = format!("base {base} could not be read");
-                return Ok(Figure::Held(reason, false));
-            }
-            if item.row.absences == 0 {
-                return Ok(Figure::Held(format!("the ERP does not know {code}"), true));
-            }
-            // A second complete reading without it: it is gone, which is the same as none.
-            QuantityTerms {
-                vanished: true,
-                ..bare(item, reading)
-            }
-        }
+        Some(VariantLevels::Known(levels)) => Ok(of_bases(ctx, item, reading, levels)),
+        Some(VariantLevels::Packed(levels)) => of_packs(item, code, reading, levels),
+        Some(VariantLevels::Unreadable(reason)) => Err(Figure::Held(reason.clone(), false)),
+        Some(VariantLevels::Absent) | None => absent(item, code, reading),
+    };
+    let terms = match terms {
+        Ok(terms) => terms,
+        Err(held) => return Ok(held),
     };
     let mut terms = QuantityTerms {
         safety: item.warehouse.safety + own_safety(ctx, &item.sku),
@@ -121,10 +104,28 @@ fn of_bases(
     terms
 }
 
-/// Whether a base that the warehouse offers told of the product.
-fn lies_here(item: &Item<'_>, levels: &BTreeMap<BaseCode, PackedLevel>) -> bool {
-    let mut counted = item.warehouse.counted.iter();
-    counted.any(|base| levels.contains_key(base))
+/// A variant that the warehouse's bases did not tell of: none of it, once a second complete reading says so too.
+fn absent(item: &Item<'_>, code: &ErpCode, reading: &Reading) -> Result<QuantityTerms, Figure> {
+    let missing = &reading.levels.missing;
+    let unread = |base: &&BaseCode| missing.contains_key(*base);
+    if let Some(base) = item.warehouse.counted.iter().find(unread) {
+        let reason = format!("base {base} could not be read");
+        return Err(Figure::Held(reason, false));
+    }
+    if item.row.absences == 0 {
+        let bases: Vec<_> = item
+            .warehouse
+            .counted
+            .iter()
+            .map(BaseCode::as_str)
+            .collect();
+        let reason = format!("the ERP does not know {code} in {}", bases.join(", "));
+        return Err(Figure::Held(reason, true));
+    }
+    Ok(QuantityTerms {
+        vanished: true,
+        ..bare(item, reading)
+    })
 }
 
 /// The stock that a packaging shares; a warehouse of such an ERP offers one base.
@@ -133,16 +134,16 @@ fn of_packs(
     code: &ErpCode,
     reading: &Reading,
     levels: &BTreeMap<BaseCode, PackedLevel>,
-) -> Result<QuantityTerms, String> {
+) -> Result<QuantityTerms, Figure> {
     let mut counted = item.warehouse.counted.iter();
     let (Some(base), None) = (counted.next(), counted.next()) else {
-        return Err(
-            "the warehouse must offer exactly one base, since packagings share its stock".into(),
-        );
+        let reason = "the warehouse must offer exactly one base, since packagings share its stock";
+        return Err(Figure::Held(reason.into(), false));
     };
-    let level = levels
-        .get(base)
-        .ok_or_else(|| format!("no stock from {base}"))?;
+    // In other branches only, it is as absent from this warehouse as what lies nowhere.
+    let Some(level) = levels.get(base) else {
+        return absent(item, code, reading);
+    };
     let held = |(id, order): (&OrderId, &HeldOrder)| {
         let here =
             |(product, at, _): &&(ErpCode, BaseCode, Qty)| *product == level.product && at == base;

@@ -156,12 +156,19 @@ impl Store {
         }
     }
 
-    /// Takes an open connection instead of a file, for tests.
+    /// Makes the tables over an open connection instead of a file, for tests.
     #[cfg(feature = "sandbox")]
-    pub(super) fn over(conn: Connection, options: &OpenOptions) -> StoreResult<Self> {
+    pub fn tables(conn: Connection) -> StoreResult<Connection> {
         set_up(&conn, false)?;
         let store = Self::with(conn);
         store.upgrade(MIGRATIONS)?;
+        Ok(store.conn)
+    }
+
+    /// Takes an open connection instead of a file, for tests.
+    #[cfg(feature = "sandbox")]
+    pub(super) fn over(conn: Connection, options: &OpenOptions) -> StoreResult<Self> {
+        let store = Self::with(Self::tables(conn)?);
         store.claim(options)?;
         Ok(store)
     }

@@ -281,7 +281,7 @@ impl HttpClient {
             builder = builder.pool_max_idle_per_host(0);
         }
         if self.base.scheme() == "http" {
-            // No redirect leads to https from here, and reading the system's authorities costs more than a run.
+            // No redirect leads to https from here, so the system's authorities need not be read.
             builder = builder.tls_certs_only([]);
         } else if let Some(path) = &self.options.ca_file {
             let pem = std::fs::read(path).map_err(|err| {

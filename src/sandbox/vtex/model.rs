@@ -179,6 +179,8 @@ impl Default for Habits {
 pub struct VtexModel {
     /// Its goods.
     pub products: Vec<Product>,
+    /// Where each of its goods stands in that list.
+    places: BTreeMap<SkuId, usize>,
     /// Its stock.
     pub shelves: BTreeMap<(SkuId, WarehouseId), Shelf>,
     /// SKUs that are kits: one part, so many units of it.
@@ -229,8 +231,10 @@ pub enum Refusal {
 impl VtexModel {
     /// Opens a store with these goods and an empty stock in each warehouse.
     pub fn new(products: &[Product], warehouses: &[&str]) -> Self {
+        let place = |(at, product): (usize, &Product)| (product.sku.clone(), at);
         let mut store = Self {
             products: products.to_vec(),
+            places: products.iter().enumerate().map(place).collect(),
             habits: Habits::default(),
             ..Self::default()
         };
@@ -248,6 +252,20 @@ impl VtexModel {
             }
         }
         store
+    }
+
+    /// Returns what is sold as a SKU.
+    pub fn product(&self, sku: &SkuId) -> Option<&Product> {
+        self.products.get(*self.places.get(sku)?)
+    }
+
+    /// Returns what is held of a SKU, warehouse by warehouse.
+    pub fn shelves_of(&self, sku: &SkuId) -> impl Iterator<Item = (&WarehouseId, &Shelf)> {
+        let lowest = WarehouseId::parse("!").expect("the lowest text is a warehouse's id");
+        let from = self.shelves.range((sku.clone(), lowest)..);
+        let sku = sku.clone();
+        from.take_while(move |((of, _), _)| *of == sku)
+            .map(|((_, warehouse), shelf)| (warehouse, shelf))
     }
 
     /// Returns the units that are subtracted of a SKU in a warehouse.

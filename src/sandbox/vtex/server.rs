@@ -434,9 +434,9 @@ fn stock(model: &VtexModel, sku: &str) -> Reply {
     let Ok(id) = SkuId::parse(sku) else {
         return Reply::text(400, "not a SKU");
     };
-    let shelves = model.shelves.iter().filter(|((s, _), _)| *s == id);
-    let balance: Vec<Value> = shelves
-        .map(|((_, warehouse), shelf)| {
+    let balance: Vec<Value> = model
+        .shelves_of(&id)
+        .map(|(warehouse, shelf)| {
             json!({
                 "warehouseId": warehouse.as_str(), "warehouseName": "a warehouse", "totalQuantity": shelf.total,
                 "reservedQuantity": model.reserved(&id, warehouse), "hasUnlimitedQuantity": shelf.unlimited,
@@ -526,11 +526,8 @@ fn warehouses(model: &VtexModel) -> Value {
 
 fn catalogue(model: &mut VtexModel, request: &Request, segments: &[&str]) -> Reply {
     let by_id = |model: &VtexModel, id: &str| {
-        model
-            .products
-            .iter()
-            .find(|p| p.sku.as_str() == id)
-            .cloned()
+        let id = SkuId::parse(id).ok()?;
+        model.product(&id).cloned()
     };
     let by_ref = |model: &VtexModel, r: &str| {
         model

@@ -414,9 +414,9 @@ impl Storefront for Peers<'_> {
 
     fn stock(&self, sku: &SkuId) -> PortResult<Vec<StoreStock>> {
         self.read(&format!("read stock of {sku}"), |world| {
-            let shelves = world.vtex.shelves.iter().filter(|((s, _), _)| s == sku);
+            let shelves = world.vtex.shelves_of(sku);
             shelves
-                .map(|((sku, warehouse), shelf)| StoreStock {
+                .map(|(warehouse, shelf)| StoreStock {
                     warehouse: warehouse.clone(),
                     total: shelf.total,
                     reserved: world.vtex.reserved(sku, warehouse),

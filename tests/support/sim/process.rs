@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use stockbridge::domain::effect::EffectKind;
 use stockbridge::domain::ids::OrderId;
@@ -56,6 +57,23 @@ pub fn connect(name: &str) -> Connection {
     // A busy database is another process at its commit, which is over when the baton comes.
     conn.busy_timeout(Duration::from_millis(200)).unwrap();
     conn
+}
+
+/// A state with its tables and nothing in them. Making them anew takes longer than most of a history; a copy does not.
+static TABLES: Mutex<Option<Connection>> = Mutex::new(None);
+
+/// Gives a new database its tables.
+fn furnish(conn: &mut Connection) {
+    let version: i32 = conn
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    if version == 0 {
+        let mut tables = TABLES.lock().unwrap();
+        let empty = || Store::tables(Connection::open_in_memory().unwrap()).unwrap();
+        let copy = Backup::new(tables.get_or_insert_with(empty), conn).unwrap();
+        copy.run_to_completion(i32::MAX, Duration::ZERO, None)
+            .unwrap();
+    }
 }
 
 /// Those of some orders that the state knows.
@@ -142,8 +160,10 @@ pub fn open(setup: &Setup, pid: usize) -> Opened {
         pid: Arc::clone(&pid),
         mutant: setup.mutant,
     };
+    let mut conn = connect(&name);
+    furnish(&mut conn);
     Opened {
-        store: Store::watched_over(connect(&name), &options, Box::new(watch)).unwrap(),
+        store: Store::watched_over(conn, &options, Box::new(watch)).unwrap(),
         lookup: Mutex::new(connect(&name)),
         pid,
     }

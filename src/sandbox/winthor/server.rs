@@ -11,7 +11,7 @@ use crate::domain::time::Moment;
 use crate::sandbox::SandboxClock;
 use crate::sandbox::faults::Faults;
 use crate::sandbox::http::{Reply, Request, Server};
-use crate::sandbox::winthor::model::{ErpOrder, Product, WinthorModel, shares};
+use crate::sandbox::winthor::model::{ErpOrder, Packaging, Product, Shelf, WinthorModel, shares};
 
 /// The user of the services.
 pub const USER: &str = "INTEGRA";
@@ -160,10 +160,25 @@ struct Line<'m> {
     number: u64,
     product: &'m Product,
     branch: &'m str,
-    code: &'m str,
-    quantity: Decimal,
-    factor: Decimal,
-    changed: Option<Moment>,
+    shelf: &'m Shelf,
+    packaging: &'m Packaging,
+    /// Whether the product's stock is divided among its packagings.
+    divided: bool,
+}
+
+impl Line<'_> {
+    /// A list has many pages, and each is put in order anew: only the lines of the page asked for are divided.
+    fn quantity(&self) -> Decimal {
+        let stock = self.shelf.available();
+        if !self.divided {
+            return stock;
+        }
+        let own = |(packaging, units): (&Packaging, Decimal)| {
+            std::ptr::eq(packaging, self.packaging).then_some(units)
+        };
+        let parts = shares(stock, &self.product.packagings);
+        parts.into_iter().find_map(own).unwrap_or_default()
+    }
 }
 
 fn list(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
@@ -187,9 +202,10 @@ fn list(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
         .collect();
     let divided = text("usesPackagingSales") == "true";
     let mut lines = Vec::new();
-    for (number, product) in &model.products {
-        let fits = wanted.is_none_or(|id| id == *number)
-            && (text("callOrigin") == "WSH" || product.on_web)
+    let of_one = |id: u64| model.products.range(id..=id);
+    let products = wanted.map_or_else(|| model.products.range(..), of_one);
+    for (number, product) in products {
+        let fits = (text("callOrigin") == "WSH" || product.on_web)
             && (kinds.is_empty() || kinds.contains(&product.kind.as_str()))
             && (text("resale").is_empty() || (text("resale") == "true") == product.resale);
         if !fits {
@@ -200,36 +216,28 @@ fn list(model: &WinthorModel, query: &BTreeMap<String, String>) -> Reply {
             if !branches.contains(&branch.as_str()) || old {
                 continue;
             }
-            let stock = shelf.available();
-            let of = |code, quantity, factor| Line {
+            let line = |packaging| Line {
                 number: *number,
                 product,
                 branch,
-                code,
-                quantity,
-                factor,
-                changed: shelf.changed,
+                shelf,
+                packaging,
+                divided,
             };
+            let all = product.packagings.iter();
             if divided {
-                let parts = shares(stock, &product.packagings);
-                lines.extend(parts.into_iter().map(|(packaging, units)| {
-                    of(
-                        packaging.code.as_str(),
-                        units,
-                        packaging.factor.unwrap_or_default(),
-                    )
-                }));
-            } else if let Some(smallest) = product
-                .packagings
-                .iter()
-                .filter_map(|p| Some((p.factor?, p)))
-                .min_by_key(|(factor, _)| *factor)
-            {
-                lines.push(of(smallest.1.code.as_str(), stock, smallest.0));
+                let packs = all.filter(|p| p.factor.is_some_and(|factor| factor > Decimal::ZERO));
+                lines.extend(packs.map(line));
+            } else {
+                let smallest = all.filter(|p| p.factor.is_some()).min_by_key(|p| p.factor);
+                lines.extend(smallest.map(line));
             }
         }
     }
-    lines.sort_by_key(|line| (line.changed, line.branch, line.number, line.code));
+    lines.sort_by_key(|line| {
+        let code = line.packaging.code.as_str();
+        (line.shelf.changed, line.branch, line.number, code)
+    });
     if text("order").starts_with('-') {
         lines.reverse();
     }
@@ -270,7 +278,7 @@ fn item(model: &WinthorModel, line: &Line<'_>) -> Value {
         }
         serde_json::from_str(&value.to_string()).unwrap_or(Value::Null)
     };
-    let changed = line.changed.map_or_else(
+    let changed = line.shelf.changed.map_or_else(
         || "1900-01-01T00:00:00".to_owned(),
         |at| {
             at.floor_second()
@@ -282,12 +290,12 @@ fn item(model: &WinthorModel, line: &Line<'_>) -> Value {
     json!({
         "createDate": "1900-01-01T00:00:00",
         "lastChange": changed,
-        "productId": format!("{}-{}", line.code, line.number),
-        "quantity": exact(line.quantity),
+        "productId": format!("{}-{}", line.packaging.code, line.number),
+        "quantity": exact(line.quantity()),
         "unlimitedQuantity": line.product.unlimited,
         "warehouseBranchId": line.branch,
         "warehouseBranchName": format!("FILIAL {}", line.branch),
-        "unitMultiplier": exact(line.factor),
+        "unitMultiplier": exact(line.packaging.factor.unwrap_or_default()),
     })
 }
 

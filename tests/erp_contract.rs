@@ -320,7 +320,7 @@ fn of_winthor() -> Expected {
                 packagings: packs.iter().map(packaging).collect(),
                 unlimited: *unlimited,
             };
-            (base(branch), level)
+            (base(branch), Box::new(level))
         };
         VariantLevels::Packed(cells.iter().map(level).collect())
     };

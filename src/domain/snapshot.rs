@@ -363,12 +363,12 @@ mod tests {
             code: code(text),
             factor: Qty::whole(factor),
         };
-        let packed = PackedLevel {
+        let packed = Box::new(PackedLevel {
             product: code("9"),
             stock: Qty::whole(stock),
             packagings: vec![packaging("11-9", 1), packaging("22-9", 6)],
             unlimited: false,
-        };
+        });
         let known = BTreeMap::from([(base("1"), Qty::whole(-3)), (base("2"), Qty::whole(4))]);
         StockLevels {
             variants: BTreeMap::from([

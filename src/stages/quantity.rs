@@ -133,7 +133,7 @@ fn of_packs(
     item: &Item<'_>,
     code: &ErpCode,
     reading: &Reading,
-    levels: &BTreeMap<BaseCode, PackedLevel>,
+    levels: &BTreeMap<BaseCode, Box<PackedLevel>>,
 ) -> Result<QuantityTerms, Figure> {
     let mut counted = item.warehouse.counted.iter();
     let (Some(base), None) = (counted.next(), counted.next()) else {

@@ -117,7 +117,7 @@ pub fn packed(product: &str, packs: &[(&str, &str)], stock: &[(&str, &str)]) -> 
             packagings: packs.iter().map(packaging).collect(),
             unlimited: false,
         };
-        (base(branch), level)
+        (base(branch), Box::new(level))
     };
     VariantLevels::Packed(stock.iter().map(level).collect())
 }

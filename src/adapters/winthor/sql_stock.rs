@@ -268,7 +268,7 @@ impl WinthorSql<'_> {
                 packagings,
                 unlimited,
             };
-            levels.insert(branch.clone(), level);
+            levels.insert(branch.clone(), Box::new(level));
         }
         if is_sold {
             VariantLevels::Packed(levels)

@@ -274,7 +274,9 @@ pub(super) fn put_together(mode: SkuCode, rows: Vec<Row>) -> BTreeMap<ErpCode, V
     for ((product, branch), rows) in products {
         for (code, read) in of_product(mode, &product, &rows) {
             let level = match read {
-                Ok(level) => VariantLevels::Packed(BTreeMap::from([(branch.clone(), level)])),
+                Ok(level) => {
+                    VariantLevels::Packed(BTreeMap::from([(branch.clone(), Box::new(level))]))
+                }
                 Err(why) => VariantLevels::Unreadable(why),
             };
             add(&mut variants, code, level);
@@ -292,7 +294,7 @@ fn add(variants: &mut BTreeMap<ErpCode, VariantLevels>, code: ErpCode, level: Va
             bad
         }
         (Some(VariantLevels::Packed(mut bases)), VariantLevels::Packed(more)) => {
-            let product = |bases: &BTreeMap<_, PackedLevel>| {
+            let product = |bases: &BTreeMap<_, Box<PackedLevel>>| {
                 bases.values().next().map(|level| level.product.clone())
             };
             if product(&bases) == product(&more) {

@@ -81,6 +81,7 @@ cutover = "2020-01-01T00:00:00Z"
 url = "{erp}"
 user = "{USER}"
 password = {{ file = "erp-password" }}
+page_size = 2000
 [[warehouse]]
 id = "{WAREHOUSE}"
 bases = ["{BRANCH}"]

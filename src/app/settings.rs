@@ -45,6 +45,11 @@ pub fn settings(config: &Config) -> Settings {
             full_every: config.push.full_every.ms(),
             max_drop_percent: u64::from(config.push.max_drop_percent),
             max_drop_count: u64::from(config.push.max_drop_count),
+            // Each is asked for, written and read back. Fewer than the brake's least number would never let it stop a run.
+            first_times: usize::try_from(
+                (config.protocol.requests_a_minute / 8).max(config.push.max_drop_count),
+            )
+            .unwrap_or(usize::MAX),
             decrease_when_incomplete: config.push.incomplete == Incomplete::Decrease,
         },
         notices: Notices {
@@ -155,6 +160,8 @@ fn poll(config: &Config) -> Poll {
         ready_sweep_every: poll.ready_sweep_every.ms(),
         reread_every: poll.reread_every.ms(),
         refs_every: poll.refs_every.ms(),
+        // The other stages ask within the same minute.
+        refs_a_run: (config.protocol.requests_a_minute / 4).max(1),
         list_last: poll.list_last,
         empty_reads: poll.empty_reads,
         unreadable_tries: poll.unreadable_tries,

@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 
 use crate::domain::effect::{EffectKind, EffectState};
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{OrderId, SkuId};
 use crate::domain::movement::FoundMovement;
 use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::ports::{OrderBook, PortResult};
 use crate::domain::stock::HeldOrder;
 use crate::stages::context::{BATCH, Context, Pace, distinct};
 use crate::stages::move_stock::confirm;
-use crate::stages::quantity::Item;
 use crate::stages::report::{Report, StageResult};
 use crate::store::attempts::Effect;
 
@@ -24,14 +23,14 @@ const ORDERS_A_CALL: usize = 500;
 /// Asks what the ERP holds of every live order of these SKUs and of those that share their stock.
 pub fn held_of(
     ctx: &Context<'_>,
-    items: &[Item<'_>],
+    skus: &[SkuId],
 ) -> StageResult<PortResult<BTreeMap<OrderId, HeldOrder>>> {
     let Some(book) = ctx.order_book else {
         return Ok(Ok(BTreeMap::new()));
     };
     let mut live = Vec::new();
-    for sku in distinct(items.iter().map(|item| item.row.sku.clone())) {
-        live.extend(ctx.store.orders_sharing(&sku)?);
+    for sku in skus {
+        live.extend(ctx.store.orders_sharing(sku)?);
     }
     Ok(held(book, &distinct(live)))
 }

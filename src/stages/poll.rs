@@ -23,8 +23,6 @@ const LIST_PAGES: u64 = 30;
 const LIST_AHEAD_MS: i64 = 60_000;
 /// Reads of the feed in one run, against a feed that never empties.
 const MOST_READS: u32 = 5_000;
-/// Catalogue entries read in one run; a larger catalogue is read over several.
-const SKUS_A_RUN: u32 = 400;
 /// Pages of the catalogue's list, against a list that never ends.
 const MOST_SKU_PAGES: u32 = 2_000;
 
@@ -590,10 +588,11 @@ impl Poll<'_> {
         if now.ms_since(last) >= every || last > now {
             self.list_catalogue(report)?;
         }
+        let most = self.ctx.settings.poll.refs_a_run;
         let stale = self
             .ctx
             .store
-            .skus_to_reread(now.plus_ms(-every), now, SKUS_A_RUN)?;
+            .skus_to_reread(now.plus_ms(-every), now, most)?;
         let chunks = stale.chunks(self.ctx.settings.workers.max(1) * 4);
         for chunk in chunks {
             if !self.pace.next() {

@@ -83,6 +83,17 @@ pub fn hold(
     Ok(())
 }
 
+/// Records for some numbers one reason why they could not be published.
+pub fn hold_all(
+    ctx: &Context<'_>,
+    items: &[Item<'_>],
+    reason: &str,
+    report: &mut Report,
+) -> StageResult {
+    let holds = items.iter().map(|item| (item, reason.to_owned(), false));
+    hold(ctx, &holds.collect::<Vec<_>>(), report)
+}
+
 /// P2–P5 for a handful of numbers, under the storefront's lock; twice where one pass was not enough.
 pub fn push_chunk<'a>(
     ctx: &Context<'_>,

@@ -13,7 +13,7 @@ use crate::domain::notice::{NoticeBody, NoticeKind};
 use crate::domain::ports::{PortError, PortResult};
 use crate::domain::stock::{QuantityTerms, Reading, StockLevels};
 use crate::stages::context::{BATCH, Context, Pace, distinct, in_parallel};
-use crate::stages::publish::{Candidate, hold, push_chunk};
+use crate::stages::publish::{Candidate, hold, hold_all, push_chunk};
 use crate::stages::quantity::{Figure, Item, figure, items};
 use crate::stages::report::{Halt, Report, StageResult};
 use crate::stages::{intake, order_book, reconcile};
@@ -22,6 +22,9 @@ use crate::store::pushes::PushRow;
 
 /// The mark that holds how far the ERP's changes were read.
 const CHANGES: &str = "changes";
+
+/// So many numbers are looked at before what is right is let go: a whole pass keeps what it must send, not the catalogue.
+const SLICE: usize = 1000;
 
 /// Runs the stage.
 pub fn run(ctx: &Context<'_>, report: &mut Report) -> StageResult {
@@ -160,7 +163,8 @@ impl<'a> Push<'a> {
     /// Reads article by article, and pushes each before the next is read.
     fn by_group(&self, rows: Vec<PushRow>, report: &mut Report) -> StageResult {
         let (items, left_out) = items(self.ctx, rows)?;
-        self.leave_out(&left_out, report)?;
+        self.leave_out(&left_out)?;
+        report.add("SKUs left out", left_out.len());
         let items = self.with_siblings(items)?;
         let mut by_code: BTreeMap<ErpCode, Vec<Item<'a>>> = BTreeMap::new();
         for item in items {
@@ -179,10 +183,13 @@ impl<'a> Push<'a> {
                 report.waiting += u64::try_from(items.len()).unwrap_or(0);
                 continue;
             }
-            let Some(reading) = self.read(|| self.ctx.stock.read(&group), &items, report)? else {
-                continue;
-            };
-            self.publish(items, &reading, report)?;
+            let skus = distinct(items.iter().map(|item| item.row.sku.clone()));
+            match self.read(|| self.ctx.stock.read(&group), &skus, report)? {
+                Ok(reading) => {
+                    self.publish(reading, &skus, std::iter::once(Ok(items)), report)?;
+                }
+                Err(err) => hold_all(self.ctx, &items, &err.to_string(), report)?,
+            }
         }
         Ok(())
     }
@@ -205,28 +212,39 @@ impl<'a> Push<'a> {
     /// Reads every base once, and compares every SKU with it, those longest not compared first.
     fn everything(&self, report: &mut Report) -> StageResult {
         let mapped = self.ctx.store.skus_mapped()?;
-        let skus: Vec<_> = mapped.into_iter().map(|row| row.sku).collect();
+        let (skus, codes): (Vec<_>, BTreeSet<_>) =
+            mapped.into_iter().map(|row| (row.sku, row.code)).unzip();
+        let wanted = codes.into_iter().flatten().collect();
         if skus.is_empty() || !self.pace.next() {
             return Ok(());
         }
         self.ensure_rows(&skus)?;
-        let mut rows = Vec::with_capacity(skus.len());
-        for sku in &skus {
-            rows.extend(self.ctx.store.pushes_of(sku)?);
-        }
-        rows.sort_by_key(|row| row.checked_at);
-        let (items, left_out) = items(self.ctx, rows)?;
-        self.leave_out(&left_out, report)?;
         let progress = |rows| (self.ctx.progress)(rows, 0);
-        let wanted: BTreeSet<_> = items
-            .iter()
-            .filter_map(|item| item.sku.code.clone())
-            .collect();
         let read = || self.ctx.stock.read_wanted(&wanted, &progress);
-        let Some(reading) = self.read(read, &items, report)? else {
-            return Ok(());
+        let reading = match self.read(read, &skus, report)? {
+            Ok(reading) => reading,
+            Err(err) => {
+                let n = skus.len();
+                let reason = format!("the ERP's stock cannot be read, {n} SKUs wait: {err}");
+                report.wait("push-stock", reason);
+                return Ok(());
+            }
         };
-        if self.publish(items, &reading, report)? {
+        let places = self.ctx.store.push_places()?;
+        let mut left_out = 0;
+        let slices = places.chunks(SLICE).map(|places| {
+            let mut rows = Vec::with_capacity(places.len());
+            for (sku, warehouse) in places {
+                rows.extend(self.ctx.store.push(sku, warehouse)?);
+            }
+            let (items, not) = items(self.ctx, rows)?;
+            left_out += not.len();
+            self.leave_out(&not)?;
+            Ok(items)
+        });
+        let done = self.publish(reading, &skus, slices, report)?;
+        report.add("SKUs left out", left_out);
+        if done {
             self.ctx
                 .store
                 .write(|tx| tx.set_mark("full", self.ctx.now.0))?;
@@ -235,7 +253,7 @@ impl<'a> Push<'a> {
         Ok(())
     }
 
-    fn leave_out(&self, left_out: &[(PushRow, String)], report: &mut Report) -> StageResult {
+    fn leave_out(&self, left_out: &[(PushRow, String)]) -> StageResult {
         if left_out.is_empty() {
             return Ok(());
         }
@@ -245,7 +263,6 @@ impl<'a> Push<'a> {
                 .iter()
                 .try_for_each(|(row, reason)| tx.skip_push(row, reason, self.ctx.now, seq))
         })?;
-        report.add("SKUs left out", left_out.len());
         Ok(())
     }
 
@@ -253,45 +270,39 @@ impl<'a> Push<'a> {
     fn read(
         &self,
         read: impl FnOnce() -> PortResult<StockLevels>,
-        items: &[Item<'_>],
+        skus: &[SkuId],
         report: &mut Report,
-    ) -> StageResult<Option<Reading>> {
+    ) -> StageResult<PortResult<Reading>> {
         let start_seq = self.ctx.store.write(|tx| tx.next_seq())?;
         let t = self.ctx.clock.now();
         // What the ERP holds of our orders is asked before the stock: a later reservation only lowers what is read.
-        let read = match report.called(order_book::held_of(self.ctx, items)?)? {
-            Ok(held) => report.called(read())?.map(|levels| (held, levels)),
-            Err(err) => Err(err),
+        let held = match report.called(order_book::held_of(self.ctx, skus)?)? {
+            Ok(held) => held,
+            Err(err) => return Ok(Err(err)),
         };
-        match read {
-            Ok((held, levels)) => {
-                for (base, reason) in &levels.missing {
-                    log::warn!(base = base.as_str(); "base {base} could not be read: {reason}");
-                }
-                self.tell_doubts(&levels.doubts, items)?;
-                Ok(Some(Reading {
-                    start_seq,
-                    t,
-                    held,
-                    levels,
-                }))
-            }
-            Err(err) => {
-                let holds: Vec<_> = items
-                    .iter()
-                    .map(|item| (item, err.to_string(), false))
-                    .collect();
-                hold(self.ctx, &holds, report)?;
-                Ok(None)
-            }
+        let levels = match report.called(read())? {
+            Ok(levels) => levels,
+            Err(err) => return Ok(Err(err)),
+        };
+        for (base, reason) in &levels.missing {
+            log::warn!(base = base.as_str(); "base {base} could not be read: {reason}");
         }
+        self.tell_doubts(&levels.doubts)?;
+        Ok(Ok(Reading {
+            start_seq,
+            t,
+            held,
+            levels,
+        }))
     }
 
     /// Tells people of SKUs of which two roads to the ERP's stock gave two figures; the same again is only counted.
-    fn tell_doubts(&self, doubts: &BTreeMap<ErpCode, String>, items: &[Item<'_>]) -> StageResult {
-        let doubt =
-            |item: &Item<'_>| Some((item.sku.label(), doubts.get(item.sku.code.as_ref()?)?));
-        let told: BTreeMap<_, _> = items.iter().filter_map(doubt).collect();
+    fn tell_doubts(&self, doubts: &BTreeMap<ErpCode, String>) -> StageResult {
+        let mut told = BTreeMap::new();
+        for (code, doubt) in doubts {
+            let sku = self.ctx.store.sku_of_code(code)?;
+            told.extend(sku.map(|sku| (sku.label(), doubt)));
+        }
         let Some((label, doubt)) = told.first_key_value() else {
             return Ok(());
         };
@@ -308,31 +319,43 @@ impl<'a> Push<'a> {
         Ok(())
     }
 
-    /// P2–P6 for the items of one reading; true when every item was looked at.
+    /// P2–P6 for the items of one reading, slice by slice; true when every item was looked at.
     fn publish(
         &self,
-        items: Vec<Item<'a>>,
-        reading: &Reading,
+        reading: Reading,
+        skus: &[SkuId],
+        slices: impl Iterator<Item = StageResult<Vec<Item<'a>>>>,
         report: &mut Report,
     ) -> StageResult<bool> {
-        let unread = self.refresh_orders(&items, report)?;
-        let reading = &self.in_store_time(reading);
-        self.note_products(&items, reading)?;
-        let (ready, unsure): (Vec<_>, Vec<_>) = items
-            .into_iter()
-            .partition(|item| !unread.contains(&item.row.sku));
-        let holds: Vec<_> = unsure
-            .iter()
-            .map(|item| (item, "one of its orders cannot be read".to_owned(), false))
-            .collect();
-        hold(self.ctx, &holds, report)?;
-        let candidates = self.compare(ready, reading, report)?;
-        self.apply_brake(&candidates, report)?;
+        let unread = self.refresh_orders(skus, report)?;
+        let reading = self.in_store_time(reading);
+        let mut candidates = Vec::new();
+        let mut first_times = FirstTimes::new(self.ctx.settings.push.first_times);
+        for items in slices {
+            let items = items?;
+            self.note_products(&items, &reading)?;
+            let (ready, unsure): (Vec<_>, Vec<_>) = items
+                .into_iter()
+                .partition(|item| !unread.contains(&item.row.sku));
+            hold_all(
+                self.ctx,
+                &unsure,
+                "one of its orders cannot be read",
+                report,
+            )?;
+            let changed = self.compare(ready, &reading, report)?;
+            candidates.extend(changed.into_iter().filter(|c| first_times.admit(c)));
+        }
+        self.brake
+            .seen
+            .set(self.brake.seen.get() - first_times.later);
+        self.apply_brake(&candidates, first_times.later > 0, report)?;
         // What falls in a product goes first: else the store could sell its stock in two packagings at once.
         let (rising, falling): (Vec<_>, Vec<_>) = candidates.into_iter().partition(rises);
         let all_looked_at = self.push_all(falling, report)?;
         let rising = self.unhindered(rising, report)?;
-        Ok(self.push_all(rising, report)? && all_looked_at)
+        report.waiting += first_times.later;
+        Ok(self.push_all(rising, report)? && all_looked_at && first_times.later == 0)
     }
 
     /// Leaves out what would rise while a packaging of the same product has not been published by this reading.
@@ -360,12 +383,12 @@ impl<'a> Push<'a> {
         if hindered.is_empty() {
             return Ok(free);
         }
-        let reason = "another packaging of its product must be published first";
-        let holds: Vec<_> = hindered
-            .iter()
-            .map(|candidate| (&candidate.item, reason.to_owned(), false))
+        let items: Vec<_> = hindered
+            .into_iter()
+            .map(|candidate| candidate.item)
             .collect();
-        hold(self.ctx, &holds, report)?;
+        let reason = "another packaging of its product must be published first";
+        hold_all(self.ctx, &items, reason, report)?;
         Ok(free)
     }
 
@@ -395,28 +418,21 @@ impl<'a> Push<'a> {
     /// Corrects the instant of a reading by the storefront's clock: rounded down, one second early.
     ///
     /// Earlier than true only releases too little; the next push makes up for it.
-    fn in_store_time(&self, reading: &Reading) -> Reading {
-        let t = reading
-            .t
-            .plus_ms(self.ctx.clock_ahead_ms() - 1000)
-            .floor_second();
+    fn in_store_time(&self, reading: Reading) -> Reading {
+        let t = reading.t.plus_ms(self.ctx.clock_ahead_ms() - 1000);
         Reading {
-            t,
-            ..reading.clone()
+            t: t.floor_second(),
+            ..reading
         }
     }
 
     /// P2: after the reading began, reads every open order that a person may have put into handling.
     ///
     /// Returns the SKUs of orders that could not be read: nothing can be said about them.
-    fn refresh_orders(
-        &self,
-        items: &[Item<'_>],
-        report: &mut Report,
-    ) -> StageResult<BTreeSet<SkuId>> {
+    fn refresh_orders(&self, skus: &[SkuId], report: &mut Report) -> StageResult<BTreeSet<SkuId>> {
         let mut open = Vec::new();
-        for sku in distinct(items.iter().map(|item| item.row.sku.clone())) {
-            open.extend(self.ctx.store.unacknowledged_orders(&sku)?);
+        for sku in skus {
+            open.extend(self.ctx.store.unacknowledged_orders(sku)?);
         }
         let mut known = BTreeMap::new();
         for id in distinct(open) {
@@ -576,8 +592,14 @@ impl<'a> Push<'a> {
                 .is_some_and(|published| desired < published)
     }
 
-    /// Stops the run when too many numbers fall to zero, or rise from it, at once.
-    fn apply_brake(&self, candidates: &[Candidate<'_>], report: &mut Report) -> StageResult {
+    /// Stops the run when too many numbers fall to zero, or rise from it, at once. Of `some` that were never published,
+    /// with more to come, the share among themselves counts too: else many runs would do what one may not.
+    fn apply_brake(
+        &self,
+        candidates: &[Candidate<'_>],
+        some: bool,
+        report: &mut Report,
+    ) -> StageResult {
         let first_time: Vec<_> = candidates
             .iter()
             .filter(|c| c.item.row.published.is_none())
@@ -596,6 +618,7 @@ impl<'a> Push<'a> {
                 before.insert((&row.sku, &row.warehouse), stock.total);
             }
         }
+        let mut first_falls = 0;
         for candidate in candidates {
             let row = &candidate.item.row;
             let Some(old) = row
@@ -605,7 +628,9 @@ impl<'a> Push<'a> {
                 continue;
             };
             let count = |cell: &Cell<u64>, is: bool| cell.set(cell.get() + u64::from(is));
-            count(&self.brake.falls, old > 0 && candidate.desired == 0);
+            let falls = old > 0 && candidate.desired == 0;
+            count(&self.brake.falls, falls);
+            first_falls += u64::from(falls && row.published.is_none());
             count(
                 &self.brake.rises,
                 old == 0 && candidate.desired > 0 && row.published.is_some(),
@@ -613,9 +638,15 @@ impl<'a> Push<'a> {
         }
         let worst = self.brake.falls.get().max(self.brake.rises.get());
         let seen = self.brake.seen.get().max(1);
+        let n_first = u64::try_from(first_time.len()).unwrap_or(0);
         let push = &self.ctx.settings.push;
-        let sharp = worst >= push.max_drop_count && worst * 100 > seen * push.max_drop_percent;
-        if !sharp || self.ctx.ask.force {
+        let too_many =
+            |n: u64, of: u64| n >= push.max_drop_count && n * 100 > of * push.max_drop_percent;
+        let (worst, seen) = match some && too_many(first_falls, n_first) {
+            true => (first_falls, n_first),
+            false => (worst, seen),
+        };
+        if !too_many(worst, seen) || self.ctx.ask.force {
             return Ok(());
         }
         let reason = format!(
@@ -630,6 +661,34 @@ impl<'a> Push<'a> {
             .store
             .write(|tx| self.ctx.notify(tx, NoticeKind::Brake, "push-stock", &body))?;
         Err(Halt::Brake(reason))
+    }
+}
+
+/// Lets in so many numbers that the store was never told of, and counts those put off.
+///
+/// The brake asks the store for each of them. A first pass over a large catalogue would spend every minute's requests on
+/// that, and publish nothing.
+struct FirstTimes {
+    left: usize,
+    later: u64,
+}
+
+impl FirstTimes {
+    fn new(most: usize) -> Self {
+        Self {
+            left: most,
+            later: 0,
+        }
+    }
+
+    fn admit(&mut self, candidate: &Candidate<'_>) -> bool {
+        if candidate.item.row.published.is_some() {
+            return true;
+        }
+        let admitted = self.left > 0;
+        self.left -= usize::from(admitted);
+        self.later += u64::from(!admitted);
+        admitted
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Poll {
     pub reread_every: i64,
     /// How often the catalogue is read again.
     pub refs_every: i64,
+    /// Catalogue entries read in one run; a larger catalogue is read over several.
+    pub refs_a_run: u32,
     /// How many of the newest orders the list mode looks at.
     pub list_last: u32,
     /// Consecutive empty reads that end a drain.
@@ -141,6 +143,9 @@ pub struct Push {
     pub max_drop_percent: u64,
     /// The brake's least number of SKUs.
     pub max_drop_count: u64,
+    /// SKUs that the store was never told of and that one reading may add: the brake asks the store for each of them, and
+    /// what it asks must leave room to publish them within the same minute.
+    pub first_times: usize,
     /// Whether an incomplete reading may lower a number.
     pub decrease_when_incomplete: bool,
 }

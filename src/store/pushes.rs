@@ -143,6 +143,12 @@ impl Store {
         self.many(sql, named_params! { ":sku": sku.as_str() }, PushRow::read)
     }
 
+    /// Lists every place of the SKUs with an ERP code, longest not compared first, of these the least often tried.
+    pub fn push_places(&self) -> StoreResult<Vec<(SkuId, WarehouseId)>> {
+        let sql = include_str!("../../sql/store/push_places.sql");
+        self.many(sql, [], |row| Ok((text_as(row, 0)?, text_as(row, 1)?)))
+    }
+
     /// Lists the rows of the SKUs that share a SKU's stock in a warehouse.
     pub fn pushes_sharing(
         &self,

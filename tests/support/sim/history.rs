@@ -95,6 +95,7 @@ pub fn settings() -> Settings {
             ready_sweep_every: 4 * hour,
             reread_every: 20 * minute,
             refs_every: 24 * hour,
+            refs_a_run: 400,
             list_last: 30,
             empty_reads: 2,
             unreadable_tries: 20,
@@ -119,6 +120,7 @@ pub fn settings() -> Settings {
             full_every: 20 * minute,
             max_drop_percent: 100,
             max_drop_count: 1000,
+            first_times: 1000,
             decrease_when_incomplete: true,
         },
         notices: Notices {

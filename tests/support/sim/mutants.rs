@@ -130,7 +130,7 @@ impl Mutant {
     pub fn rates(self, rates: &mut Rates) {
         match self {
             Self::TooLate => rates.too_late = 500,
-            Self::PartialIsAll => rates.partial = 300,
+            Self::PartialIsAll => rates.partial = 800,
             Self::OrdersBefore => rates.hands = true,
             Self::NoHold => rates.restores = true,
             Self::NoConfirmation | Self::InflightCleared => {

@@ -248,7 +248,8 @@ pub struct ProtocolConfig {
     pub backoff_cap: Span,
     /// The wait after a "too many requests" that names none.
     pub min_retry_after: Span,
-    /// The most requests to one host within a minute, by all processes together.
+    /// The most requests to one host within a minute, by all processes together. `poll` reads a quarter of it of the
+    /// catalogue's SKUs in one run; `push-stock` publishes an eighth of it for the first time.
     pub requests_a_minute: u32,
     /// Failures in a row that open a host's breaker.
     pub breaker_failures: u32,

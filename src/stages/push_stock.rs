@@ -186,12 +186,23 @@ impl<'a> Push<'a> {
             let skus = distinct(items.iter().map(|item| item.row.sku.clone()));
             match self.read(|| self.ctx.stock.read(&group), &skus, report)? {
                 Ok(reading) => {
-                    self.publish(reading, &skus, std::iter::once(Ok(items)), report)?;
+                    let again = std::iter::once_with(|| self.again(items));
+                    self.publish(reading, &skus, again, report)?;
                 }
                 Err(err) => hold_all(self.ctx, &items, &err.to_string(), report)?,
             }
         }
         Ok(())
+    }
+
+    /// Reads rows again: the orders were, and their facts may have made the rows due anew.
+    fn again(&self, mut items: Vec<Item<'a>>) -> StageResult<Vec<Item<'a>>> {
+        for item in &mut items {
+            if let Some(row) = self.ctx.store.push(&item.row.sku, &item.row.warehouse)? {
+                item.row = row;
+            }
+        }
+        Ok(items)
     }
 
     /// Packagings that share a product's stock are looked at together, so that what rises can wait for what falls.
@@ -319,7 +330,8 @@ impl<'a> Push<'a> {
         Ok(())
     }
 
-    /// P2–P6 for the items of one reading, slice by slice; true when every item was looked at.
+    /// P2–P6 for the items of one reading, slice by slice and read from the memory only once the orders were read again;
+    /// true when every item was looked at but for those put off, which are due.
     fn publish(
         &self,
         reading: Reading,
@@ -334,28 +346,24 @@ impl<'a> Push<'a> {
         for items in slices {
             let items = items?;
             self.note_products(&items, &reading)?;
-            let (ready, unsure): (Vec<_>, Vec<_>) = items
-                .into_iter()
-                .partition(|item| !unread.contains(&item.row.sku));
+            let now = items.into_iter().filter(|item| first_times.admit(item));
+            let (ready, unsure): (Vec<_>, Vec<_>) =
+                now.partition(|item| !unread.contains(&item.row.sku));
             hold_all(
                 self.ctx,
                 &unsure,
                 "one of its orders cannot be read",
                 report,
             )?;
-            let changed = self.compare(ready, &reading, report)?;
-            candidates.extend(changed.into_iter().filter(|c| first_times.admit(c)));
+            candidates.extend(self.compare(ready, &reading, report)?);
         }
-        self.brake
-            .seen
-            .set(self.brake.seen.get() - first_times.later);
         self.apply_brake(&candidates, first_times.later > 0, report)?;
         // What falls in a product goes first: else the store could sell its stock in two packagings at once.
         let (rising, falling): (Vec<_>, Vec<_>) = candidates.into_iter().partition(rises);
         let all_looked_at = self.push_all(falling, report)?;
         let rising = self.unhindered(rising, report)?;
         report.waiting += first_times.later;
-        Ok(self.push_all(rising, report)? && all_looked_at && first_times.later == 0)
+        Ok(self.push_all(rising, report)? && all_looked_at)
     }
 
     /// Leaves out what would rise while a packaging of the same product has not been published by this reading.
@@ -499,13 +507,6 @@ impl<'a> Push<'a> {
         let mut holds = Vec::new();
         let mut same = Vec::new();
         for item in items {
-            // The orders were just read again, and their facts may have made the row due anew.
-            let row = self
-                .ctx
-                .store
-                .push(&item.row.sku, &item.row.warehouse)?
-                .unwrap_or_else(|| item.row.clone());
-            let item = Item { row, ..item };
             let (sku, warehouse) = (&item.row.sku, &item.row.warehouse);
             if self.ctx.store.may_have_moved(sku, warehouse)? {
                 let reason =
@@ -592,12 +593,12 @@ impl<'a> Push<'a> {
                 .is_some_and(|published| desired < published)
     }
 
-    /// Stops the run when too many numbers fall to zero, or rise from it, at once. Of `some` that were never published,
-    /// with more to come, the share among themselves counts too: else many runs would do what one may not.
+    /// Stops the run when too many numbers fall to zero, or rise from it, at once. With `more_to_come` of what
+    /// was never published, the falls among these count by themselves too: else many runs would do what one may not.
     fn apply_brake(
         &self,
         candidates: &[Candidate<'_>],
-        some: bool,
+        more_to_come: bool,
         report: &mut Report,
     ) -> StageResult {
         let first_time: Vec<_> = candidates
@@ -642,7 +643,7 @@ impl<'a> Push<'a> {
         let push = &self.ctx.settings.push;
         let too_many =
             |n: u64, of: u64| n >= push.max_drop_count && n * 100 > of * push.max_drop_percent;
-        let (worst, seen) = match some && too_many(first_falls, n_first) {
+        let (worst, seen) = match more_to_come && too_many(first_falls, n_first) {
             true => (first_falls, n_first),
             false => (worst, seen),
         };
@@ -681,8 +682,8 @@ impl FirstTimes {
         }
     }
 
-    fn admit(&mut self, candidate: &Candidate<'_>) -> bool {
-        if candidate.item.row.published.is_some() {
+    fn admit(&mut self, item: &Item<'_>) -> bool {
+        if item.row.published.is_some() {
             return true;
         }
         let admitted = self.left > 0;

@@ -362,7 +362,15 @@ impl<'a> Push<'a> {
         let (rising, falling): (Vec<_>, Vec<_>) = candidates.into_iter().partition(rises);
         let all_looked_at = self.push_all(falling, report)?;
         let rising = self.unhindered(rising, report)?;
-        report.waiting += first_times.later;
+        if first_times.later > 0 {
+            report.waiting += first_times.later;
+            let what = "numbers were never published and wait for the next runs";
+            let hint = "hint: protocol.requests_a_minute";
+            report.say(
+                "push-stock",
+                format!("{} {what}; {hint}", first_times.later),
+            );
+        }
         Ok(self.push_all(rising, report)? && all_looked_at)
     }
 
@@ -402,23 +410,17 @@ impl<'a> Push<'a> {
 
     /// P2–P6, a handful at a time; true when all were looked at.
     fn push_all(&self, candidates: Vec<Candidate<'a>>, report: &mut Report) -> StageResult<bool> {
-        let chunk = self.ctx.settings.workers.max(1);
+        let handful = self.ctx.settings.workers.max(1);
+        let count = |n: usize| u64::try_from(n).unwrap_or(0);
         let total = candidates.len();
-        let mut left = candidates;
-        let mut first = true;
-        while !left.is_empty() {
-            if !first && !self.pace.next() {
-                report.waiting += u64::try_from(left.len()).unwrap_or(0);
+        let mut left = candidates.into_iter();
+        while left.len() > 0 {
+            if left.len() < total && !self.pace.next() {
+                report.waiting += count(left.len());
                 return Ok(false);
             }
-            first = false;
-            let rest = left.split_off(chunk.min(left.len()));
-            push_chunk(self.ctx, left, report)?;
-            left = rest;
-            (self.ctx.progress)(
-                u64::try_from(total - left.len()).unwrap_or(0),
-                u64::try_from(total).unwrap_or(0),
-            );
+            push_chunk(self.ctx, left.by_ref().take(handful).collect(), report)?;
+            (self.ctx.progress)(count(total - left.len()), count(total));
         }
         Ok(true)
     }

@@ -15,6 +15,7 @@ use crate::domain::stock::HeldOrder;
 use crate::stages::context::{BATCH, Context, Pace, distinct};
 use crate::stages::move_stock::confirm;
 use crate::stages::report::{Report, StageResult};
+use crate::store::StoreResult;
 use crate::store::attempts::Effect;
 
 /// Orders asked for in one call.
@@ -28,11 +29,11 @@ pub fn held_of(
     let Some(book) = ctx.order_book else {
         return Ok(Ok(BTreeMap::new()));
     };
-    let mut live = Vec::new();
-    for sku in skus {
-        live.extend(ctx.store.orders_sharing(sku)?);
-    }
-    Ok(held(book, &distinct(live)))
+    let live = ctx.store.read(|| {
+        let of = |sku| ctx.store.orders_sharing(sku);
+        skus.iter().map(of).collect::<StoreResult<Vec<_>>>()
+    })?;
+    Ok(held(book, &distinct(live.into_iter().flatten())))
 }
 
 fn held(book: &dyn OrderBook, orders: &[OrderId]) -> PortResult<BTreeMap<OrderId, HeldOrder>> {

@@ -17,6 +17,7 @@ use crate::stages::publish::{Candidate, hold, hold_all, push_chunk};
 use crate::stages::quantity::{Figure, Item, figure, items};
 use crate::stages::report::{Halt, Report, StageResult};
 use crate::stages::{intake, order_book, reconcile};
+use crate::store::StoreResult;
 use crate::store::orders::FoundBy;
 use crate::store::pushes::PushRow;
 
@@ -229,7 +230,10 @@ impl<'a> Push<'a> {
         if skus.is_empty() || !self.pace.next() {
             return Ok(());
         }
-        self.ensure_rows(&skus)?;
+        self.ctx.store.write(|tx| {
+            let mut warehouses = self.ctx.settings.warehouses.iter();
+            warehouses.try_for_each(|warehouse| tx.ensure_pushes(&warehouse.id))
+        })?;
         let progress = |rows| (self.ctx.progress)(rows, 0);
         let read = || self.ctx.stock.read_wanted(&wanted, &progress);
         let reading = match self.read(read, &skus, report)? {
@@ -244,11 +248,13 @@ impl<'a> Push<'a> {
         let places = self.ctx.store.push_places()?;
         let mut left_out = 0;
         let slices = places.chunks(SLICE).map(|places| {
-            let mut rows = Vec::with_capacity(places.len());
-            for (sku, warehouse) in places {
-                rows.extend(self.ctx.store.push(sku, warehouse)?);
-            }
-            let (items, not) = items(self.ctx, rows)?;
+            let (items, not) = self.ctx.store.read(|| {
+                let mut rows = Vec::with_capacity(places.len());
+                for (sku, warehouse) in places {
+                    rows.extend(self.ctx.store.push(sku, warehouse)?);
+                }
+                items(self.ctx, rows)
+            })?;
             left_out += not.len();
             self.leave_out(&not)?;
             Ok(items)
@@ -440,12 +446,12 @@ impl<'a> Push<'a> {
     ///
     /// Returns the SKUs of orders that could not be read: nothing can be said about them.
     fn refresh_orders(&self, skus: &[SkuId], report: &mut Report) -> StageResult<BTreeSet<SkuId>> {
-        let mut open = Vec::new();
-        for sku in skus {
-            open.extend(self.ctx.store.unacknowledged_orders(sku)?);
-        }
+        let open = self.ctx.store.read(|| {
+            let of = |sku| self.ctx.store.unacknowledged_orders(sku);
+            skus.iter().map(of).collect::<StoreResult<Vec<_>>>()
+        })?;
         let mut known = BTreeMap::new();
-        for id in distinct(open) {
+        for id in distinct(open.into_iter().flatten()) {
             if let Some(order) = self.ctx.store.order(&id)? {
                 known.insert(id, order);
             }
@@ -505,50 +511,19 @@ impl<'a> Push<'a> {
         reading: &Reading,
         report: &mut Report,
     ) -> StageResult<Vec<Candidate<'a>>> {
-        let mut candidates = Vec::new();
-        let mut holds = Vec::new();
-        let mut same = Vec::new();
-        for item in items {
-            let (sku, warehouse) = (&item.row.sku, &item.row.warehouse);
-            if self.ctx.store.may_have_moved(sku, warehouse)? {
-                let reason =
-                    "an order of it may have moved on in the time that this state file has lost";
-                holds.push((item, reason.to_owned(), false));
-                continue;
-            }
-            let (terms, out_open) = match figure(self.ctx, self.ctx.store, &item, reading)? {
-                Figure::Terms(terms, out_open) => (*terms, out_open),
-                Figure::Held(reason, absent) => {
-                    holds.push((item, reason, absent));
-                    continue;
-                }
-            };
-            let desired = terms.desired();
-            let as_of = if terms.complete() {
-                reading.t
-            } else {
-                item.row.pushed_t
-            };
-            if !terms.complete() && !self.may_decrease(&item, &terms, desired) {
-                let bases: Vec<_> = terms.missing.iter().map(ToString::to_string).collect();
-                holds.push((item, format!("no stock from {}", bases.join(", ")), false));
-                continue;
-            }
-            let start_seq = reading.start_seq;
-            let candidate = Candidate {
-                item,
-                terms,
-                desired,
-                as_of,
-                bound: false,
-                out_open,
-                start_seq,
-                held: None,
-            };
-            if must_send(&candidate) {
-                candidates.push(candidate)
-            } else {
-                same.push(candidate)
+        let judged = self.ctx.store.read(|| {
+            let judge = |item| self.judge(item, reading);
+            items
+                .into_iter()
+                .map(judge)
+                .collect::<StoreResult<Vec<_>>>()
+        })?;
+        let (mut candidates, mut same, mut holds) = (Vec::new(), Vec::new(), Vec::new());
+        for judged in judged {
+            match judged {
+                Ok(candidate) if must_send(&candidate) => candidates.push(candidate),
+                Ok(candidate) => same.push(candidate),
+                Err(held) => holds.push(held),
             }
         }
         let seen = candidates.len() + same.len();
@@ -563,6 +538,45 @@ impl<'a> Push<'a> {
             .collect();
         hold(self.ctx, &holds, report)?;
         Ok(candidates)
+    }
+
+    /// The number that a reading makes of an item; or why nothing can be said of it, and whether it was absent.
+    fn judge(
+        &self,
+        item: Item<'a>,
+        reading: &Reading,
+    ) -> StoreResult<Result<Candidate<'a>, (Item<'a>, String, bool)>> {
+        let (sku, warehouse) = (&item.row.sku, &item.row.warehouse);
+        if self.ctx.store.may_have_moved(sku, warehouse)? {
+            let reason =
+                "an order of it may have moved on in the time that this state file has lost";
+            return Ok(Err((item, reason.to_owned(), false)));
+        }
+        let (terms, out_open) = match figure(self.ctx, self.ctx.store, &item, reading)? {
+            Figure::Terms(terms, out_open) => (*terms, out_open),
+            Figure::Held(reason, absent) => return Ok(Err((item, reason, absent))),
+        };
+        let desired = terms.desired();
+        if !terms.complete() && !self.may_decrease(&item, &terms, desired) {
+            let bases: Vec<_> = terms.missing.iter().map(ToString::to_string).collect();
+            let reason = format!("no stock from {}", bases.join(", "));
+            return Ok(Err((item, reason, false)));
+        }
+        let as_of = if terms.complete() {
+            reading.t
+        } else {
+            item.row.pushed_t
+        };
+        Ok(Ok(Candidate {
+            item,
+            terms,
+            desired,
+            as_of,
+            bound: false,
+            out_open,
+            start_seq: reading.start_seq,
+            held: None,
+        }))
     }
 
     fn note_unchanged(&self, same: &[Candidate<'_>]) -> StageResult {

@@ -137,6 +137,22 @@ impl Store {
         Ok(value)
     }
 
+    /// Reads many rows as they were at one instant. Outside of it every row takes the file's lock anew, which costs more than
+    /// reading it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `work` returns.
+    pub fn read<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let deferred = rusqlite::TransactionBehavior::Deferred;
+        let _open =
+            rusqlite::Transaction::new_unchecked(&self.conn, deferred).map_err(StoreError::from)?;
+        work()
+    }
+
     /// Returns the local event counter as it stands.
     pub fn seq(&self) -> StoreResult<Seq> {
         self.one(include_str!("../../sql/store/seq_now.sql"), [], |row| {

@@ -209,6 +209,13 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Makes sure that every SKU with an ERP code has a row in a warehouse; a new one is due.
+    pub fn ensure_pushes(&self, warehouse: &WarehouseId) -> StoreResult<()> {
+        let sql = include_str!("../../sql/store/pushes_create.sql");
+        self.run(sql, named_params! { ":warehouse": warehouse.as_str() })?;
+        Ok(())
+    }
+
     /// Makes a row due because of a fact at this counter and instant (storefront's time).
     pub fn push_due(
         &self,

@@ -25,6 +25,8 @@ pub struct Row {
     pub offered: i64,
     /// What may be sold.
     pub truth: i64,
+    /// Units that orders still need, which are not to be sold.
+    pub needed: i64,
 }
 
 impl Row {
@@ -104,7 +106,8 @@ pub fn numbers_of(
             .filter_map(|base| stock.get(base)?.get(variant))
             .copied()
             .sum();
-        let mut truth = shelf;
+        let mut goods = shelf;
+        let mut all_needed = 0;
         for order in store.orders.values() {
             let booked = bookings
                 .get(&order.id)
@@ -112,14 +115,16 @@ pub fn numbers_of(
                 .get(variant)
                 .copied()
                 .unwrap_or_default();
-            truth -= Decimal::from(needed(order, &product.sku, warehouse)) - booked;
+            goods += booked;
+            all_needed += needed(order, &product.sku, warehouse);
         }
         Row {
             sku: product.sku.clone(),
             reference: variant.reference(),
             warehouse: warehouse.clone(),
             offered: store.available(&product.sku, warehouse),
-            truth: truth.floor().to_i64().unwrap_or(0),
+            truth: goods.floor().to_i64().unwrap_or(0) - all_needed,
+            needed: all_needed,
         }
     };
     store.products.iter().map(row).collect()
@@ -178,12 +183,16 @@ fn packs_of(erp: &WinthorModel, store: &VtexModel, warehouse: &WarehouseId) -> V
                 (store.available(&product.sku, warehouse), whole)
             }
         };
+        let orders = store.orders.values();
         Some(Row {
             sku: product.sku.clone(),
             reference,
             warehouse: warehouse.clone(),
             offered,
             truth,
+            needed: orders
+                .map(|order| needed(order, &product.sku, warehouse))
+                .sum(),
         })
     };
     store.products.iter().filter_map(row).collect()

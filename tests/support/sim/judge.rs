@@ -6,56 +6,74 @@ use rusqlite::Connection;
 use stockbridge::domain::ids::{SkuId, WarehouseId};
 use stockbridge::domain::time::Moment;
 use stockbridge::sandbox::catalogue::{DEPOT, SHOPS, base};
-use stockbridge::sandbox::oracle::{bookkeeping_of, numbers_of};
+use stockbridge::sandbox::oracle::{Row, bookkeeping_of, numbers_of};
 use stockbridge::stages::runner::Ending;
 
 use super::world::World;
 
-/// What a judge compares the truth of a SKU with.
-pub fn truth(world: &World, sku: &SkuId, warehouse: &WarehouseId) -> (i64, i64) {
+/// Every SKU's number against the truth, as it is now.
+fn numbers(world: &World, warehouse: &WarehouseId) -> Vec<Row> {
     let counted = SHOPS
         .iter()
         .chain(&[DEPOT])
         .map(|code| base(code))
         .collect();
-    let rows = numbers_of(&world.erp, &world.vtex, warehouse, &counted);
-    let row = rows.into_iter().find(|row| row.sku == *sku);
-    row.map_or((0, 0), |row| (row.offered, row.truth))
+    numbers_of(&world.erp, &world.vtex, warehouse, &counted)
+}
+
+/// The truth of a SKU from an instant on.
+#[derive(Debug, Clone, Copy)]
+pub struct Truth {
+    at: i64,
+    truth: i64,
+    needed: i64,
 }
 
 /// Notes the truth of every SKU, when it changed.
 pub fn remember_truths(world: &mut World, warehouse: &WarehouseId) {
-    let counted = SHOPS
-        .iter()
-        .chain(&[DEPOT])
-        .map(|code| base(code))
-        .collect();
-    let t = world.t;
-    for row in numbers_of(&world.erp, &world.vtex, warehouse, &counted) {
+    let at = world.t;
+    for row in numbers(world, warehouse) {
         let known = world.truths.entry(row.sku).or_default();
-        if known.last().is_none_or(|(_, truth)| *truth != row.truth) {
-            known.push((t, row.truth));
+        let (truth, needed) = (row.truth, row.needed);
+        if known
+            .last()
+            .is_none_or(|last| (last.truth, last.needed) != (truth, needed))
+        {
+            known.push(Truth { at, truth, needed });
         }
     }
 }
 
-/// I6: what a push offers is not more than the truth was at any instant since its reading began.
+/// I6: what a push offers is not more than the goods at any instant since its reading began less what orders needed at
+/// that instant or a later one.
+///
+/// Both at one instant would be too much to ask: of a sale in a shop and a cancelation in the store, both after the
+/// reading, the store knows the second by itself and nobody the first before the next reading.
 pub fn pushed(world: &mut World, sku: &SkuId, warehouse: &WarehouseId, as_of: Moment) {
-    let (offered, now) = truth(world, sku, warehouse);
-    let from = as_of.0 - 5_000;
-    let known = world.truths.get(sku).cloned().unwrap_or_default();
-    let before = known.iter().rev().find(|(at, _)| *at <= from);
-    let since = known.iter().filter(|(at, _)| *at > from);
-    let most = before
+    let Some(now) = numbers(world, warehouse)
         .into_iter()
-        .chain(since)
-        .map(|(_, truth)| *truth)
-        .max();
-    let most = most.unwrap_or(now).max(now);
+        .find(|row| row.sku == *sku)
+    else {
+        return;
+    };
+    let from = as_of.0 - 5_000;
+    let mut known = world.truths.get(sku).cloned().unwrap_or_default();
+    known.push(Truth {
+        at: world.t,
+        truth: now.truth,
+        needed: now.needed,
+    });
+    let before = known.iter().rposition(|known| known.at <= from);
+    let (mut goods, mut most) = (i64::MIN, i64::MIN);
+    for then in &known[before.unwrap_or(0)..] {
+        goods = goods.max(then.truth + then.needed);
+        most = most.max(goods - then.needed);
+    }
+    let offered = now.offered;
     if offered > most && offered > 0 && !world.unjudged(sku, from) && world.rates.too_late == 0 {
         let known: Vec<_> = known
             .iter()
-            .map(|(t, n)| (t - 1_790_000_000_000, n))
+            .map(|then| (then.at - 1_790_000_000_000, then.truth, then.needed))
             .collect();
         world.note(&format!("truths of {sku}: {known:?}"));
         world.violate(&format!(
@@ -113,12 +131,7 @@ pub fn settled(world: &mut World, state: &Connection, warehouse: &WarehouseId, l
             ));
         }
     }
-    let counted = SHOPS
-        .iter()
-        .chain(&[DEPOT])
-        .map(|code| base(code))
-        .collect();
-    for row in numbers_of(&world.erp, &world.vtex, warehouse, &counted) {
+    for row in numbers(world, warehouse) {
         if !row.right() && parked.is_empty() {
             let (sku, offered, truth) = (&row.sku, row.offered, row.truth);
             world.violate(&format!("I7: {sku} offers {offered}, the truth is {truth}"));

@@ -10,6 +10,8 @@ use stockbridge::sandbox::dragonfish::model::{Draft, DragonfishModel};
 use stockbridge::sandbox::vtex::model::VtexModel;
 use stockbridge::store::instance::Mark;
 
+use super::judge::Truth;
+
 /// Chances, in thousandths.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rates {
@@ -124,7 +126,7 @@ pub struct World {
     /// Stock writes and starts of handling under way.
     pub writing: BTreeMap<usize, &'static str>,
     /// The instants at which each SKU's truth changed, for judging a push.
-    pub truths: BTreeMap<SkuId, Vec<(i64, i64)>>,
+    pub truths: BTreeMap<SkuId, Vec<Truth>>,
     /// What people did that a push cannot know before the order is read.
     pub unknowable: Vec<Unknowable>,
     /// Orders that no durable row knows yet.

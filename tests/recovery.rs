@@ -407,3 +407,29 @@ fn orders_before_the_cut_over_are_taken_over_or_left_in_bulk() {
     shop.cycles(3);
     assert_eq!(shop.movements(&order), (1, 0));
 }
+
+/// Where its lock is broken, another process may park a start of handling between our look and our word.
+#[test]
+fn whoever_is_slower_at_parking_a_start_of_handling_leaves_it() {
+    let shop = Shop::with(3, "[protocol]\nundecided_after = \"0s\"");
+    shop.sell(0, 1);
+    let faults = &shop.sandbox.faults;
+    faults.on("start handling", 1, When::Before, Fault::Reset);
+    shop.cycles(1);
+    let state = rusqlite::Connection::open(shop.path("state.sqlite")).unwrap();
+    let handling = || -> String {
+        let sql = "SELECT state FROM attempts WHERE kind = 'handling'";
+        state.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(handling(), "UNKNOWN");
+    // The order is noted as it was just read: that is when the other one acts.
+    state
+        .execute_batch(
+            "CREATE TRIGGER the_other_one AFTER UPDATE ON orders BEGIN
+                 UPDATE attempts SET state = 'QUARANTINED' WHERE kind = 'handling' AND state = 'UNKNOWN';
+             END",
+        )
+        .unwrap();
+    assert_eq!(shop.run(&["move"]), Exit::Person);
+    assert_eq!(handling(), "QUARANTINED");
+}

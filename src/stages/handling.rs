@@ -236,20 +236,25 @@ fn over(ctx: &Context<'_>, effect: &Effect) -> bool {
 /// H8: the order still waits for handling; once the call must be over, it may be sent again.
 fn ask_again(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResult {
     let id = &effect.order;
-    if over(ctx, effect) {
+    let mut effect = effect.clone();
+    if over(ctx, &effect) {
         let next = ctx.next_try(effect.attempt - 1);
-        ctx.store.write(|tx| {
-            if tx.shift("H8", effect, EffectState::Planned, ctx.now)? {
+        let planned = ctx.store.write(|tx| {
+            let planned = tx.shift("H8", &effect, EffectState::Planned, ctx.now)?;
+            if planned {
                 tx.set_backoff(effect.id, next, None)?;
             }
-            Ok(())
+            Ok(planned)
         })?;
+        if planned {
+            effect.state = EffectState::Planned;
+        }
     }
     report.wait(
         id.as_str(),
         format!("order {id}: the start of handling had no effect yet"),
     );
-    give_up_if_stuck(ctx, effect, report)
+    give_up_if_stuck(ctx, &effect, report)
 }
 
 fn give_up_if_stuck(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResult {
@@ -273,23 +278,22 @@ fn quarantine(
     report: &mut Report,
 ) -> StageResult {
     let id: &OrderId = &effect.order;
-    // The row may have been planned again by H8 in this very run.
-    let Some(effect) = ctx.store.effect(effect.id)? else {
-        return Ok(());
-    };
     let body = NoticeBody {
         order: Some(id.clone()),
         reason: Some(reason.to_owned()),
         ..NoticeBody::default()
     };
-    ctx.store.write(|tx| {
-        if tx.shift("H10", &effect, EffectState::Quarantined, ctx.now)? {
-            tx.set_reason(effect.id, reason, false, ctx.now)?;
-            tx.park(id, reason, ctx.now)?;
-            ctx.notify(tx, NoticeKind::Parked, id.as_str(), &body)?;
+    let done = ctx.store.write(|tx| {
+        if !tx.shift("H10", effect, EffectState::Quarantined, ctx.now)? {
+            return Ok(false);
         }
-        Ok(())
+        tx.set_reason(effect.id, reason, false, ctx.now)?;
+        tx.park(id, reason, ctx.now)?;
+        ctx.notify(tx, NoticeKind::Parked, id.as_str(), &body)?;
+        Ok(true)
     })?;
-    report.count("handling quarantined");
+    if done {
+        report.count("handling quarantined");
+    }
     Ok(())
 }

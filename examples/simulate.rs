@@ -253,7 +253,7 @@ fn mutants(asked: &Asked) -> bool {
             all(asked, |seed| {
                 let outcome = play(seed, mutant, guards, false);
                 replaced.fetch_add(outcome.replaced, Ordering::Relaxed);
-                if outcome.violations.is_empty() {
+                if !outcome.caught() {
                     return true;
                 }
                 let mut killed = killed.lock().unwrap();

@@ -48,6 +48,15 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
+impl Outcome {
+    /// Whether a mutant was caught by what it did. One that makes a stage stop with an error has shown nothing: its
+    /// statement may be no SQL.
+    pub fn caught(&self) -> bool {
+        let broke = self.violations.iter().any(|v| v.contains(" broke: "));
+        !self.violations.is_empty() && !broke
+    }
+}
+
 /// The warehouse of the store.
 pub fn warehouse() -> WarehouseId {
     WarehouseId::parse(WAREHOUSE).unwrap()

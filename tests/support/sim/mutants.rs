@@ -102,7 +102,7 @@ impl Mutant {
             Self::OrphanAtOnce => Some(
                 "the owner's word is compared with the state, and an absence is not believed before its call is dead",
             ),
-            Self::PlannedForgotten => Some(
+            Self::PlannedForgotten | Self::LinesForgotten => Some(
                 "it errs towards fewer, until the return is booked and the number pushed again",
             ),
             _ => None,
@@ -233,9 +233,10 @@ impl Mutant {
                 "\n    uncertain_until = :uncertain_until, boot_id",
                 "\n    uncertain_until = 0 * :uncertain_until, boot_id",
             ),
-            Self::LinesForgotten => {
-                swap("AND l.live = 1", "AND l.live = 1 AND o.canceled_at IS NULL")
-            }
+            Self::LinesForgotten => swap(
+                "l.warehouse = :warehouse AND l.live = 1\nORDER BY",
+                "l.warehouse = :warehouse AND l.live = 1 AND o.canceled_at IS NULL\nORDER BY",
+            ),
             _ => None,
         }
     }

@@ -161,7 +161,7 @@ fn poll(config: &Config) -> Poll {
         reread_every: poll.reread_every.ms(),
         refs_every: poll.refs_every.ms(),
         // The other stages ask within the same minute.
-        refs_a_run: (config.protocol.requests_a_minute / 4).max(1),
+        refs_a_run: config.protocol.requests_a_minute / 4,
         list_last: poll.list_last,
         empty_reads: poll.empty_reads,
         unreadable_tries: poll.unreadable_tries,

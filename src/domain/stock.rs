@@ -228,7 +228,7 @@ pub enum VariantLevels {
     /// The ERP knows the variant: its stock per base. A base that is not listed is missing, never zero.
     Known(BTreeMap<BaseCode, Qty>),
     /// A packaging of a product whose packagings share one stock, per base. A base that is not listed is missing. Boxed,
-    /// since a map keeps room for eleven, and most have one: a catalogue of 100,000 takes a third of the memory.
+    /// since a map keeps room for eleven, and most have one.
     Packed(BTreeMap<BaseCode, Box<PackedLevel>>),
     /// A complete answer did not mention the variant: unknown to the ERP, which is not the same as zero.
     Absent,

@@ -84,13 +84,15 @@ pub fn hold(
 }
 
 /// Records for some numbers one reason why they could not be published.
-pub fn hold_all(
+pub fn hold_all<'i>(
     ctx: &Context<'_>,
-    items: &[Item<'_>],
+    items: impl IntoIterator<Item = &'i Item<'i>>,
     reason: &str,
     report: &mut Report,
 ) -> StageResult {
-    let holds = items.iter().map(|item| (item, reason.to_owned(), false));
+    let holds = items
+        .into_iter()
+        .map(|item| (item, reason.to_owned(), false));
     hold(ctx, &holds.collect::<Vec<_>>(), report)
 }
 
@@ -102,11 +104,7 @@ pub fn push_chunk<'a>(
 ) -> StageResult {
     let Some(_lock) = ctx.storefront_lock()? else {
         let reason = "the storefront's lock is held by another process";
-        let holds: Vec<_> = chunk
-            .iter()
-            .map(|c| (&c.item, reason.to_owned(), false))
-            .collect();
-        return hold(ctx, &holds, report);
+        return hold_all(ctx, chunk.iter().map(|c| &c.item), reason, report);
     };
     let again = pass(ctx, chunk, true, report)?;
     if !again.is_empty() {

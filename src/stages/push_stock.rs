@@ -405,12 +405,8 @@ impl<'a> Push<'a> {
         if hindered.is_empty() {
             return Ok(free);
         }
-        let items: Vec<_> = hindered
-            .into_iter()
-            .map(|candidate| candidate.item)
-            .collect();
         let reason = "another packaging of its product must be published first";
-        hold_all(self.ctx, &items, reason, report)?;
+        hold_all(self.ctx, hindered.iter().map(|c| &c.item), reason, report)?;
         Ok(free)
     }
 

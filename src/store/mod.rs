@@ -137,8 +137,7 @@ impl Store {
         Ok(value)
     }
 
-    /// Reads many rows as they were at one instant. Outside of it every row takes the file's lock anew, which costs more than
-    /// reading it.
+    /// Reads many rows as they were at one instant. Outside of it every statement takes the file's locks anew.
     ///
     /// # Errors
     ///

@@ -245,7 +245,7 @@ impl Store {
     }
 
     /// Writes the identity into a new file, or compares it with the file's.
-    fn claim(&self, options: &OpenOptions) -> StoreResult<()> {
+    pub(super) fn claim(&self, options: &OpenOptions) -> StoreResult<()> {
         let Some(found) = self.identity()? else {
             return self.write(|tx| {
                 if tx.identity()?.is_none() {

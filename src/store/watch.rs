@@ -33,6 +33,14 @@ impl Store {
         Ok(store)
     }
 
+    /// Writes the identity into a state whose tables a test has emptied, unseen by the watch as at the opening.
+    pub fn claim_emptied(&mut self, options: &OpenOptions) -> StoreResult<()> {
+        let watch = self.watch.take();
+        let claimed = self.claim(options);
+        self.watch = watch;
+        claimed
+    }
+
     pub(super) fn watched(&self, tell: impl FnOnce(&dyn Watch)) {
         if let Some(watch) = &self.watch {
             tell(watch.as_ref());

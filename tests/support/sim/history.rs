@@ -1,7 +1,7 @@
 //! One history: a shop's hours with faults, then without, until everything has settled; then the judgement.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use stockbridge::stages::settings::{Gc, Notices, Poll, Protocol, Push, Settings,
 use super::judge;
 use super::mutants::Mutant;
 use super::process::{Setup, close, connect, open, run};
+use super::shelf::{self, Used};
 use super::world::{Rates, Sim, World};
 
 /// How one history ended.
@@ -340,11 +341,7 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
     }
     mutant.settings(&mut settings);
     let world = World::new(seed, vtex, DragonfishModel::new(&goods), rates, trace);
-    // Databases in memory are found by name in the whole process: two tests may play one seed at the same time.
-    static PLAYED: AtomicU64 = AtomicU64::new(0);
-    let turn = PLAYED.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{}-{seed}-{turn}", mutant.name());
-    let mut history = History::begin(world, settings, (mutant, &name), rng);
+    let mut history = History::begin(world, settings, mutant, rng);
     history.with(|world| {
         for _ in 0..3 {
             sell(world);
@@ -364,26 +361,32 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
 
 impl History {
     /// A base in use holds movements of others: they serve as canaries while there is none of ours.
-    pub fn begin(
-        world: World,
-        settings: Settings,
-        (mutant, name): (Mutant, &str),
-        rng: fastrand::Rng,
-    ) -> Self {
+    pub fn begin(world: World, settings: Settings, mutant: Mutant, rng: fastrand::Rng) -> Self {
+        // Databases in memory are found by name in the whole process.
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        let name = BEGUN.fetch_add(1, Ordering::Relaxed).to_string();
+        // A mutant may change the tables.
+        let used = (mutant == Mutant::None).then(shelf::take).flatten();
+        let emptied = AtomicBool::new(used.is_some());
+        let used = used.unwrap_or_else(|| Used {
+            database: format!("state-{name}"),
+            stores: vec![],
+        });
         let mut history = Self {
             setup: Setup {
                 sim: Arc::new(Sim::new(world)),
                 settings,
                 mutant,
-                stores: Mutex::default(),
-                database: Mutex::new(format!("state-{name}")),
+                database: Mutex::new(used.database),
+                stores: Mutex::new(used.stores),
+                emptied,
             },
             rng,
             next_pid: 1,
             keeper: vec![],
             backup: None,
             generation: 0,
-            name: name.to_owned(),
+            name,
             last: vec![],
         };
         history.keep();
@@ -671,13 +674,19 @@ impl History {
 
     /// Judges the settled world.
     pub fn finish(self, rates: Rates) -> Outcome {
-        let state = connect(&self.setup.database.lock().unwrap().clone());
         if !self.over() {
-            let last = &self.last;
+            let opened = open(&self.setup, 0);
+            let (state, last) = (opened.lookup.lock().unwrap(), &self.last);
             self.with(|world| judge::settled(world, &state, &warehouse(), last));
+            drop(state);
+            close(&self.setup, opened);
         }
-        drop(state);
-        self.setup.stores.lock().unwrap().clear();
+        if self.setup.mutant == Mutant::None {
+            shelf::give(Used {
+                database: self.setup.database.into_inner().unwrap(),
+                stores: self.setup.stores.into_inner().unwrap(),
+            });
+        }
         let Ok(sim) = Arc::try_unwrap(self.setup.sim) else {
             unreachable!("every process has ended");
         };

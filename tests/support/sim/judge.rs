@@ -85,7 +85,7 @@ pub fn pushed(world: &mut World, sku: &SkuId, warehouse: &WarehouseId, as_of: Mo
 /// The final judgement of a settled world.
 pub fn settled(world: &mut World, state: &Connection, warehouse: &WarehouseId, last: &[Ending]) {
     let rows = |sql: &str| -> Vec<String> {
-        let mut statement = state.prepare(sql).unwrap();
+        let mut statement = state.prepare_cached(sql).unwrap();
         let rows = statement
             .query_map([], |row| row.get::<_, String>(0))
             .unwrap();
@@ -171,7 +171,7 @@ fn notices(world: &mut World, state: &Connection) {
                (SELECT 1 FROM lines l WHERE l.order_id = o.order_id AND l.units > 0)
                AND NOT EXISTS (SELECT 1 FROM outbox n WHERE n.subject = o.order_id AND n.kind LIKE 'remito%'
                                AND n.state <> 'SENT')";
-    let mut statement = state.prepare(sql).unwrap();
+    let mut statement = state.prepare_cached(sql).unwrap();
     let orders: Vec<String> = statement
         .query_map([], |row| row.get(0))
         .unwrap()

@@ -88,10 +88,8 @@ pub fn live(
         faults: faults.to_vec(),
         steps: vec![],
     });
-    let thread = std::thread::current().id();
-    let name = format!("life-{thread:?}");
     let rng = fastrand::Rng::with_seed(1);
-    let mut history = History::begin(world, settings(), (mutant, &name), rng);
+    let mut history = History::begin(world, settings(), mutant, rng);
     for turn in TURNS {
         history.with(|world| {
             world.advance(90_000);

@@ -15,4 +15,5 @@ pub mod life;
 pub mod mutants;
 pub mod peers;
 pub mod process;
+pub mod shelf;
 pub mod world;

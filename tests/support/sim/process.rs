@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use stockbridge::domain::effect::EffectKind;
 use stockbridge::domain::ids::OrderId;
@@ -21,6 +20,7 @@ use stockbridge::store::{Identity, OpenOptions, Store};
 
 use super::mutants::Mutant;
 use super::peers::{Peers, SimLocks};
+use super::shelf;
 use super::world::{Death, Sim};
 
 /// What every process of a history shares.
@@ -35,6 +35,8 @@ pub struct Setup {
     pub database: Mutex<String>,
     /// Stores of ended processes: preparing their statements anew takes longer than all that a process does.
     pub stores: Mutex<Vec<Opened>>,
+    /// Whether the stores are of a state that was emptied, and is nobody's yet.
+    pub emptied: AtomicBool,
 }
 
 /// A store, whose points count for the process that has it.
@@ -42,8 +44,15 @@ pub struct Opened {
     /// The store.
     pub store: Store,
     /// Another connection, for looking up what is durable.
-    lookup: Mutex<Connection>,
-    pid: Arc<AtomicUsize>,
+    pub lookup: Mutex<Connection>,
+    process: Arc<Mutex<Process>>,
+}
+
+/// Who has a store. A store may outlive its world.
+#[derive(Clone)]
+struct Process {
+    sim: Weak<Sim>,
+    pid: usize,
 }
 
 /// Opens a connection to a shared database in memory.
@@ -56,24 +65,8 @@ pub fn connect(name: &str) -> Connection {
     let conn = Connection::open_with_flags(uri, flags).unwrap();
     // A busy database is another process at its commit, which is over when the baton comes.
     conn.busy_timeout(Duration::from_millis(200)).unwrap();
+    conn.set_prepared_statement_cache_capacity(64);
     conn
-}
-
-/// A state with its tables and nothing in them: a copy of it is quicker than the migrations.
-static TABLES: Mutex<Option<Connection>> = Mutex::new(None);
-
-/// Gives a new database its tables.
-fn furnish(conn: &mut Connection) {
-    let version: i32 = conn
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .unwrap();
-    if version == 0 {
-        let mut tables = TABLES.lock().unwrap();
-        let empty = || Store::tables(Connection::open_in_memory().unwrap()).unwrap();
-        let copy = Backup::new(tables.get_or_insert_with(empty), conn).unwrap();
-        copy.run_to_completion(i32::MAX, Duration::ZERO, None)
-            .unwrap();
-    }
 }
 
 /// Those of some orders that the state knows.
@@ -89,39 +82,45 @@ fn known_of(state: &Connection, orders: BTreeSet<OrderId>) -> BTreeSet<OrderId> 
 }
 
 struct Points {
-    sim: Arc<Sim>,
+    process: Arc<Mutex<Process>>,
     lookup: Mutex<Connection>,
-    pid: Arc<AtomicUsize>,
     mutant: Mutant,
+}
+
+impl Points {
+    fn process(&self) -> (Arc<Sim>, usize) {
+        let process = self.process.lock().unwrap();
+        (process.sim.upgrade().unwrap(), process.pid)
+    }
 }
 
 impl Watch for Points {
     fn before_commit(&self) {
-        self.sim
-            .inner_point(self.pid.load(Ordering::SeqCst), "before a commit");
+        let (sim, pid) = self.process();
+        sim.inner_point(pid, "before a commit");
     }
 
     fn after_commit(&self) {
-        let pid = self.pid.load(Ordering::SeqCst);
-        let open = self.sim.with(|world| {
+        let (sim, pid) = self.process();
+        let open = sim.with(|world| {
             world.committed(pid);
             world.undurable.clone()
         });
         if !open.is_empty() {
             let known = known_of(&self.lookup.lock().unwrap(), open);
-            self.sim
-                .with(|world| world.undurable.retain(|id| !known.contains(id)));
+            sim.with(|world| world.undurable.retain(|id| !known.contains(id)));
         }
-        self.sim.point(pid, "after a commit");
+        sim.point(pid, "after a commit");
     }
 
     fn fired(&self, row: &str, kind: EffectKind) {
-        self.sim.with(|world| {
+        let (sim, pid) = self.process();
+        sim.with(|world| {
             let row = match (row, kind) {
                 ("T15", EffectKind::Handling) => "T15 (handling)",
                 (row, _) => row,
             };
-            world.note(&format!("p{} {row}", self.pid.load(Ordering::SeqCst)));
+            world.note(&format!("p{pid} {row}"));
             *world.fired.entry(row.to_owned()).or_insert(0) += 1;
         });
     }
@@ -129,7 +128,7 @@ impl Watch for Points {
     fn statement(&self, sql: &str) -> Option<String> {
         let replaced = self.mutant.statement(sql);
         if replaced.is_some() {
-            self.sim.with(|world| world.replaced += 1);
+            self.process().0.with(|world| world.replaced += 1);
         }
         replaced
     }
@@ -137,10 +136,6 @@ impl Watch for Points {
 
 /// Opens the state as a process does.
 pub fn open(setup: &Setup, pid: usize) -> Opened {
-    if let Some(opened) = setup.stores.lock().unwrap().pop() {
-        opened.pid.store(pid, Ordering::SeqCst);
-        return opened;
-    }
     let name = setup.database.lock().unwrap().clone();
     let options = OpenOptions {
         path: name.clone().into(),
@@ -153,19 +148,29 @@ pub fn open(setup: &Setup, pid: usize) -> Opened {
         machine: None,
         now: setup.sim.with(|world| Moment(world.t + world.skew)),
     };
-    let pid = Arc::new(AtomicUsize::new(pid));
+    let process = Process {
+        sim: Arc::downgrade(&setup.sim),
+        pid,
+    };
+    if let Some(mut opened) = setup.stores.lock().unwrap().pop() {
+        if setup.emptied.swap(false, Ordering::SeqCst) {
+            opened.store.claim_emptied(&options).unwrap();
+        }
+        *opened.process.lock().unwrap() = process;
+        return opened;
+    }
+    let process = Arc::new(Mutex::new(process));
     let watch = Points {
-        sim: Arc::clone(&setup.sim),
+        process: Arc::clone(&process),
         lookup: Mutex::new(connect(&name)),
-        pid: Arc::clone(&pid),
         mutant: setup.mutant,
     };
     let mut conn = connect(&name);
-    furnish(&mut conn);
+    shelf::furnish(&mut conn);
     Opened {
         store: Store::watched_over(conn, &options, Box::new(watch)).unwrap(),
         lookup: Mutex::new(connect(&name)),
-        pid,
+        process,
     }
 }
 

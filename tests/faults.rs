@@ -16,6 +16,15 @@ use stockbridge::sandbox::faults::{Fault, When};
 /// Shops that are open at once.
 const AT_ONCE: usize = 8;
 
+/// Does some jobs: shops know nothing of each other, and most of their time is waiting.
+fn side_by_side<J: Sync>(jobs: &[J], work: impl Fn(&J) + Sync) {
+    std::thread::scope(|scope| {
+        for some in jobs.chunks(jobs.len().div_ceil(AT_ONCE)) {
+            scope.spawn(|| some.iter().for_each(&work));
+        }
+    });
+}
+
 /// One order booked, one canceled after it, one changed.
 fn play(shop: &Shop, fault: impl Fn(&Shop)) -> [OrderId; 2] {
     // The first order makes the listing believable: from now on a canary can be found.
@@ -60,21 +69,14 @@ fn every_call_fails_once_and_the_next_runs_finish_the_job() {
         .zip(&calls)
         .flat_map(|(number, call)| [(number, call, When::Before), (number, call, When::After)])
         .collect();
-    // Shops know nothing of each other, and most of their time is waiting.
-    std::thread::scope(|scope| {
-        for some in jobs.chunks(jobs.len().div_ceil(AT_ONCE)) {
-            scope.spawn(move || {
-                for (number, call, when) in some {
-                    let shop = Shop::open(3);
-                    let orders = play(&shop, |shop| {
-                        shop.sandbox.faults.at_call(*number, *when, Fault::Reset)
-                    });
-                    let (system, operation) = (call.system, call.operation);
-                    let what = format!("call {number} ({system} {operation}) lost {when:?}");
-                    finish(&shop, &orders, &what);
-                }
-            });
-        }
+    side_by_side(&jobs, |(number, call, when)| {
+        let shop = Shop::open(3);
+        let orders = play(&shop, |shop| {
+            shop.sandbox.faults.at_call(*number, *when, Fault::Reset)
+        });
+        let (system, operation) = (call.system, call.operation);
+        let what = format!("call {number} ({system} {operation}) lost {when:?}");
+        finish(&shop, &orders, &what);
     });
 }
 
@@ -89,22 +91,24 @@ fn every_kind_of_fault_of_a_write_is_survived() {
         Fault::Status(401),
         Fault::Locked,
     ];
-    for operation in [
+    let operations = [
         "book movement",
         "start handling",
         "set stock",
         "commit feed",
-    ] {
-        for fault in faults {
-            for when in [When::Before, When::After] {
-                let shop = Shop::open(3);
-                let orders = play(&shop, |shop| {
-                    shop.sandbox.faults.on(operation, 1, when, fault)
-                });
-                finish(&shop, &orders, &format!("{operation} {fault:?} {when:?}"));
-            }
-        }
-    }
+    ];
+    let jobs: Vec<_> = operations
+        .iter()
+        .flat_map(|operation| faults.map(|fault| (*operation, fault)))
+        .flat_map(|(o, fault)| [(o, fault, When::Before), (o, fault, When::After)])
+        .collect();
+    side_by_side(&jobs, |(operation, fault, when)| {
+        let shop = Shop::open(3);
+        let orders = play(&shop, |shop| {
+            shop.sandbox.faults.on(operation, 1, *when, *fault)
+        });
+        finish(&shop, &orders, &format!("{operation} {fault:?} {when:?}"));
+    });
 }
 
 #[test]

@@ -16,7 +16,7 @@ static BLANK: Mutex<Option<Connection>> = Mutex::new(None);
 /// What empties a state that has `BLANK` attached, statement by statement.
 static EMPTY: Mutex<Vec<String>> = Mutex::new(vec![]);
 
-/// States of histories that have ended. The statements of their stores stay prepared, which takes a fifth of a history.
+/// States of histories that have ended. The statements of their stores stay prepared, which takes long.
 static SHELF: Mutex<Vec<Used>> = Mutex::new(vec![]);
 
 /// A state, and the stores that are open over it.
@@ -57,13 +57,13 @@ pub fn take() -> Option<Used> {
 
 /// Makes every table what it is in a new state. The schema stays untouched: a change of it ends every prepared statement.
 fn empty(conn: &Connection) {
-    let attached = "SELECT count(*) FROM pragma_database_list WHERE name = 'blank'";
     let run = |sql: &str| {
         let mut statement = conn.prepare_cached(sql).unwrap();
         let mut rows = statement.query([]).unwrap();
         while rows.next().unwrap().is_some() {}
     };
-    let mut attached = conn.prepare_cached(attached).unwrap();
+    let sql = "SELECT count(*) FROM pragma_database_list WHERE name = 'blank'";
+    let mut attached = conn.prepare_cached(sql).unwrap();
     if !attached.query_row([], |row| row.get::<_, bool>(0)).unwrap() {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
             .unwrap();
@@ -77,6 +77,7 @@ fn empty(conn: &Connection) {
     empty.iter().for_each(|sql| run(sql));
 }
 
+/// Lists the statements that empty a state; what a new one holds, as the transitions, is put back from `BLANK`.
 fn emptying(conn: &Connection) -> Vec<String> {
     let tables =
         "SELECT name FROM blank.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";

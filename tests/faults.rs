@@ -196,3 +196,24 @@ fn v24_a_window_with_more_orders_than_the_list_shows_is_narrowed() {
     assert_eq!(n_known, 3_050);
     assert_eq!(shop.sandbox.violations(), Vec::<String>::new());
 }
+
+/// Its start of handling had no effect, and for a while nobody may look at its reservation, which is subtracted for good.
+#[test]
+fn a_look_that_was_refused_does_not_decide_whether_handling_began() {
+    for refusal in [401, 400] {
+        let shop = Shop::open(3);
+        shop.cycles(1);
+        let faults = &shop.sandbox.faults;
+        faults.on("start handling", 1, When::Before, Fault::Reset);
+        let order = shop.sell(0, 2);
+        shop.cycles(1);
+        let now = shop.sandbox.clock.now();
+        let vtex = &shop.sandbox.vtex;
+        vtex.with(|store| store.invoice(&order, now));
+        faults.on("get reservation", 100, When::Before, Fault::Status(refusal));
+        shop.cycles(2);
+        faults.clear();
+        shop.finish();
+        shop.assert_right();
+    }
+}

@@ -1,7 +1,7 @@
 //! The acts that need a person's word: a remito was made, an older program handled these orders.
 
 use crate::domain::ids::OrderId;
-use crate::domain::order::{OrderDocument, OrderStage};
+use crate::domain::order::{OrderDocument, OrderStage, ReservationLook};
 use crate::domain::time::Moment;
 use crate::store::orders::{FoundBy, Observation};
 use crate::store::{Store, StoreError};
@@ -69,9 +69,7 @@ pub fn import_processed(
                 now,
                 store_time: now,
                 cutover: Moment(i64::MAX),
-                acknowledged: false,
-                gone: false,
-                stuck: false,
+                reservations: ReservationLook::Silent,
             })?;
             taken += 1;
         }

@@ -1,6 +1,6 @@
 //! What a sale is: the document the storefront shows, and the facts the store keeps about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -156,6 +156,37 @@ pub fn need(lines: &[OrderLine]) -> Need {
         *units = units.saturating_add(line.units);
     }
     need
+}
+
+/// What a look at an order's reservations told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReservationLook {
+    /// They were not looked up, or say nothing: the status alone decides.
+    Silent,
+    /// They could not be looked up: nothing is decided.
+    Refused,
+    /// The storefront still subtracts at least one, unacknowledged.
+    Held,
+    /// They are acknowledged.
+    Acknowledged,
+    /// They subtract nothing any more.
+    Gone,
+}
+
+impl ReservationLook {
+    /// Sums up the looks at the single reservations of an order.
+    ///
+    /// An acknowledged one speaks for those that could not be seen: an order is acknowledged as a whole.
+    pub fn of(each: &BTreeSet<Self>) -> Self {
+        let any = |look| each.contains(&look);
+        match (any(Self::Acknowledged), any(Self::Gone)) {
+            _ if any(Self::Held) => Self::Held,
+            (true, false) => Self::Acknowledged,
+            (false, true) => Self::Gone,
+            (false, false) if any(Self::Refused) => Self::Refused,
+            _ => Self::Silent,
+        }
+    }
 }
 
 /// The facts the store keeps about an order; its state is derived from them, never stored.

@@ -45,7 +45,7 @@ fn settle(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResul
     let mut stuck = false;
     let order = match report.called(intake::fetch(ctx, id, known.as_ref()))? {
         Ok(Some(fetched)) => {
-            stuck = fetched.stuck;
+            stuck = fetched.stuck();
             ctx.store
                 .write(|tx| intake::record(ctx, tx, &fetched, FoundBy::Feed))?;
             ctx.store.order(id)?
@@ -63,13 +63,16 @@ fn settle(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResul
     // In A by our request alone.
     let only_asked = order.facts.acknowledged.is_some() && order.handling_seen.is_none();
     match order.stage {
-        OrderStage::Invoicing if only_asked => {
-            let reason =
-                format!("order {id} is being invoiced; whether its handling began is seen then");
+        OrderStage::Invoiced if stuck && only_asked => never_began(ctx, effect, report),
+        // Its reservation says nothing for good yet, or could not be looked up: the status alone must not decide.
+        OrderStage::Invoicing | OrderStage::Invoiced if only_asked => {
+            let status = &order.status;
+            let reason = format!(
+                "order {id} is in status {status:?}; whether its handling began is not seen yet"
+            );
             report.wait(id.as_str(), reason);
             give_up_if_stuck(ctx, effect, report)
         }
-        OrderStage::Invoiced if stuck && only_asked => never_began(ctx, effect, report),
         OrderStage::HandlingRequested
         | OrderStage::Handling
         | OrderStage::Invoicing

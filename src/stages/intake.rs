@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::ids::{OrderId, SkuId, SkuRef};
 use crate::domain::notice::{NoticeBody, NoticeKind};
-use crate::domain::order::{OrderDocument, OrderLine, OrderStage};
+use crate::domain::order::{OrderDocument, OrderLine, OrderStage, ReservationLook};
 use crate::domain::ports::{PortError, PortResult, ReservationState, SkuInfo};
 use crate::stages::context::Context;
 use crate::store::orders::{FoundBy, Observation, OrderRow, Recorded};
@@ -17,14 +17,17 @@ use crate::store::{StoreResult, Tx};
 pub struct Fetched {
     /// The document, kits replaced by their components.
     pub document: OrderDocument,
-    /// Its reservations were looked up and are acknowledged.
-    pub acknowledged: bool,
-    /// Its reservations were looked up and are gone.
-    pub gone: bool,
-    /// It was invoiced while the storefront still subtracts its reservation.
-    pub stuck: bool,
+    /// What a look at its reservations told.
+    pub reservations: ReservationLook,
     /// What the catalogue said about SKUs that were not known.
     pub learned: Vec<(SkuId, Option<SkuInfo>)>,
+}
+
+impl Fetched {
+    /// It was invoiced while the storefront still subtracts its reservation.
+    pub fn stuck(&self) -> bool {
+        self.document.stage == OrderStage::Invoiced && self.reservations == ReservationLook::Held
+    }
 }
 
 /// Reads an order and all that is needed to record it; `None` when the storefront has no such order.
@@ -49,9 +52,7 @@ pub fn complete(
     let learned = learn_unknown(ctx, &document)?;
     let mut fetched = Fetched {
         document,
-        acknowledged: false,
-        gone: false,
-        stuck: false,
+        reservations: ReservationLook::Silent,
         learned,
     };
     let invoiced = matches!(
@@ -63,38 +64,36 @@ pub fn complete(
         order.facts.acknowledged.is_some() && (order.handling_seen.is_some() || !invoiced)
     });
     if !in_a {
-        look_at_reservations(ctx, &mut fetched)?;
+        fetched.reservations = look_at_reservations(ctx, &fetched.document)?;
     }
     Ok(fetched)
 }
 
 /// Looks up what the storefront still subtracts for an order whose status does not tell.
-fn look_at_reservations(ctx: &Context<'_>, fetched: &mut Fetched) -> PortResult<()> {
-    let stage = fetched.document.stage;
+fn look_at_reservations(
+    ctx: &Context<'_>,
+    document: &OrderDocument,
+) -> PortResult<ReservationLook> {
     if !matches!(
-        stage,
+        document.stage,
         OrderStage::Ready | OrderStage::Invoicing | OrderStage::Invoiced
     ) {
-        return Ok(());
+        return Ok(ReservationLook::Silent);
     }
     let mut states = BTreeSet::new();
-    for id in &fetched.document.reservations {
-        match ctx.storefront.reservation(id) {
-            Ok(Some(ReservationState::Held)) => states.insert("held"),
-            Ok(Some(ReservationState::Acknowledged)) => states.insert("acknowledged"),
-            Ok(Some(ReservationState::Gone)) => states.insert("gone"),
-            // A reservation that cannot be seen says nothing; the status alone decides then.
-            Ok(None)
-            | Err(
+    for id in &document.reservations {
+        states.insert(match ctx.storefront.reservation(id) {
+            Ok(Some(ReservationState::Held)) => ReservationLook::Held,
+            Ok(Some(ReservationState::Acknowledged)) => ReservationLook::Acknowledged,
+            Ok(Some(ReservationState::Gone)) => ReservationLook::Gone,
+            Ok(None) => ReservationLook::Silent,
+            Err(
                 PortError::Rejected { .. } | PortError::Denied { .. } | PortError::Uncertain { .. },
-            ) => continue,
+            ) => ReservationLook::Refused,
             Err(err @ PortError::Transient { .. }) => return Err(err),
-        };
+        });
     }
-    fetched.acknowledged = states.len() == 1 && states.contains("acknowledged");
-    fetched.gone = states.len() == 1 && states.contains("gone");
-    fetched.stuck = stage == OrderStage::Invoiced && states.contains("held");
-    Ok(())
+    Ok(ReservationLook::of(&states))
 }
 
 /// Replaces each kit by its components, whose stock it is; a kit that cannot be taken apart makes the lines unusable.
@@ -170,11 +169,9 @@ pub fn record(
         now: ctx.now,
         store_time: ctx.store_time(),
         cutover: ctx.settings.cutover,
-        acknowledged: fetched.acknowledged,
-        gone: fetched.gone,
-        stuck: fetched.stuck,
+        reservations: fetched.reservations,
     })?;
-    if fetched.stuck && recorded.changed {
+    if fetched.stuck() && recorded.changed {
         let body = NoticeBody {
             order: Some(fetched.document.id.clone()),
             ..NoticeBody::default()

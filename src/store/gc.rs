@@ -96,7 +96,7 @@ impl Tx<'_> {
 mod tests {
     use super::*;
     use crate::domain::effect::EffectState;
-    use crate::domain::order::{OrderDocument, OrderStage};
+    use crate::domain::order::{OrderDocument, OrderStage, ReservationLook};
     use crate::store::Identity;
     use crate::store::orders::{FoundBy, Observation};
 
@@ -107,9 +107,7 @@ mod tests {
             now: Moment(1_000_000_000_000),
             store_time: Moment(1_000_000_000_000),
             cutover: Moment(0),
-            acknowledged: false,
-            gone: false,
-            stuck: false,
+            reservations: ReservationLook::Silent,
         };
         store.write(|tx| tx.observe(&seen)).unwrap();
     }

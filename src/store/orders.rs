@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use rusqlite::{Row, named_params};
 
 use crate::domain::ids::{OrderId, Seq, SkuId, WarehouseId};
-use crate::domain::order::{OrderDocument, OrderFacts, OrderStage, OrderState, need, state_of};
+use crate::domain::order::{
+    OrderDocument, OrderFacts, OrderStage, OrderState, ReservationLook, need, state_of,
+};
 use crate::domain::stock::OrderTerm;
 use crate::domain::time::Moment;
 use crate::store::{
@@ -173,12 +175,8 @@ pub struct Observation<'a> {
     pub store_time: Moment,
     /// Orders placed before this are not ours to move.
     pub cutover: Moment,
-    /// The storefront's reservations were looked up: acknowledged, or gone.
-    pub acknowledged: bool,
-    /// The storefront's reservations were looked up and subtract nothing any more.
-    pub gone: bool,
-    /// They were looked up, and still subtract although the order is invoiced.
-    pub stuck: bool,
+    /// What a look at its reservations told.
+    pub reservations: ReservationLook,
 }
 
 /// What recording an observation did.
@@ -648,12 +646,17 @@ fn gather(old: Option<&OrderRow>, seen: &Observation<'_>, forgotten: bool) -> Ga
         old.and_then(|o| o.invoiced),
         document.stage == OrderStage::Invoiced,
     );
-    let shows = document.stage.shows_handling() || seen.acknowledged || seen.gone;
+    let look = seen.reservations;
+    let (acknowledged, gone) = (
+        look == ReservationLook::Acknowledged,
+        look == ReservationLook::Gone,
+    );
+    let shows = document.stage.shows_handling() || acknowledged || gone;
     let was_acknowledged = old.and_then(|o| o.facts.acknowledged);
     let seen_in_handling = document.stage == OrderStage::Handling
-        || seen.acknowledged
+        || acknowledged
         || (was_acknowledged.is_some()
-            && !seen.stuck
+            && !matches!(look, ReservationLook::Held | ReservationLook::Refused)
             && matches!(document.stage, OrderStage::Invoicing | OrderStage::Invoiced));
     let before_cutover = old.map_or_else(
         || document.created.is_some_and(|at| at < seen.cutover),
@@ -669,7 +672,7 @@ fn gather(old: Option<&OrderRow>, seen: &Observation<'_>, forgotten: bool) -> Ga
             held(was_acknowledged, shows)
         },
         handling_seen: held(old.and_then(|o| o.handling_seen), seen_in_handling),
-        gone: held(old.and_then(|o| o.reservation_gone), seen.gone),
+        gone: held(old.and_then(|o| o.reservation_gone), gone),
         invoiced,
         canceled,
         settled: held(old.and_then(|o| o.facts.settled), history || forgotten),

@@ -11,6 +11,7 @@ mod shop;
 use shop::Shop;
 use stockbridge::domain::ids::OrderId;
 use stockbridge::exit::Exit;
+use stockbridge::sandbox::catalogue::base;
 use stockbridge::sandbox::faults::{Fault, When};
 
 /// Shops that are open at once.
@@ -216,4 +217,31 @@ fn a_look_that_was_refused_does_not_decide_whether_handling_began() {
         shop.finish();
         shop.assert_right();
     }
+}
+
+#[test]
+fn a_stock_write_without_an_answer_may_still_come_over_a_later_one() {
+    let shop = Shop::with(3, "[protocol]\nstock_settle = \"1h\"");
+    shop.cycles(2);
+    let (sku, variant) = shop.goods(0);
+    let sale = || {
+        let dragonfish = &shop.sandbox.dragonfish;
+        dragonfish.with(|erp| erp.shop_sale(&base("CENTRO"), &variant, 1));
+        assert_eq!(shop.run(&["push-stock", "--all"]), Exit::Done);
+        shop.assert_right();
+        shop.sandbox.vtex.with(|store| {
+            let place = (sku.clone(), shop::warehouse());
+            store.shelves[&place].total
+        })
+    };
+    let faults = &shop.sandbox.faults;
+    faults.on("set stock", 1, When::After, Fault::Status(500));
+    let older = sale();
+    assert!(sale() < older);
+    let now = shop.sandbox.clock.now();
+    let vtex = &shop.sandbox.vtex;
+    vtex.with(|store| store.set_quantity(&sku, &shop::warehouse(), older, now));
+    assert_eq!(shop.wrong_numbers().len(), 1);
+    shop.run(&["push-stock"]);
+    shop.assert_right();
 }

@@ -137,7 +137,7 @@ fn pass<'a>(
     };
     let mut again = Vec::new();
     let mut locked = false;
-    for ((candidate, intent), sent) in ready.into_iter().zip(sent) {
+    for ((candidate, mut intent), sent) in ready.into_iter().zip(sent) {
         match sent {
             Sent::Locked(_) if may_repeat => {
                 locked = true;
@@ -155,8 +155,12 @@ fn pass<'a>(
                     "whether acknowledged reservations were cleared is not known".to_owned();
                 hold(ctx, &[(&candidate.item, reason, false)], report)?;
             }
-            Sent::ReadBack(stock, _) => {
+            Sent::ReadBack(stock, answered) => {
                 report.reached += 1;
+                if !answered {
+                    // The number may have stood there before: this write may still take effect, over a later one.
+                    intent.uncertain_until = intent.inflight_until;
+                }
                 again.extend(judge(ctx, candidate, &intent, &stock, may_repeat, report)?);
             }
         }

@@ -245,3 +245,24 @@ fn a_stock_write_without_an_answer_may_still_come_over_a_later_one() {
     shop.run(&["push-stock"]);
     shop.assert_right();
 }
+
+#[test]
+fn what_waits_by_a_clock_that_was_set_back_is_tried_again() {
+    let shop = Shop::with(3, "[protocol]\nbackoff_cap = \"2h\"");
+    shop.cycles(2);
+    let order = shop.sell(0, 1);
+    assert_eq!(shop.run(&["poll"]), Exit::Done);
+    // An hour ago, when the clock was an hour ahead, the ERP could not be reached.
+    let file = rusqlite::Connection::open(shop.path("state.sqlite")).unwrap();
+    let ahead = "(SELECT 3600000 + max(ended_at) FROM runs)";
+    let put_off = format!("UPDATE orders SET not_before = {ahead} WHERE replan = 1");
+    assert_eq!(file.execute(&put_off, []).unwrap(), 1);
+    shop.run(&["reserve"]);
+    shop.run(&["move"]);
+    assert_eq!(shop.movements(&order), (0, 0), "it waits");
+    let ran = format!("UPDATE runs SET ended_at = {ahead} WHERE stage = 'reserve'");
+    assert_eq!(file.execute(&ran, []).unwrap(), 1);
+    shop.run(&["reserve"]);
+    shop.run(&["move"]);
+    assert_eq!(shop.movements(&order), (1, 0));
+}

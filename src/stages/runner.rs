@@ -9,6 +9,9 @@ use crate::stages::{gc, move_stock, notify, poll, push_stock, reserve};
 use crate::store::StoreError;
 use crate::store::runs::RunRow;
 
+/// A clock is corrected by less at all times, and another process may still have run.
+const SET_BACK_MS: i64 = 60_000;
+
 /// The stages, in pipeline order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -112,7 +115,9 @@ pub fn run_stage(
     let started_at = ctx.clock.now();
     let mut report = Report::default();
     let worked = match ctx.locks.hold(stage.as_str(), ctx.ask.wait) {
-        Ok(Some(_held)) => Some(stage.work(ctx, &mut report)),
+        Ok(Some(_held)) => {
+            Some(after_a_clock_set_back(ctx, stage).and_then(|()| stage.work(ctx, &mut report)))
+        }
         Ok(None) => None,
         Err(reason) => Some(Err(Halt::Lock(reason))),
     };
@@ -131,6 +136,19 @@ pub fn run_stage(
         log::warn!("the run of {} is not recorded: {err}", stage.as_str());
     }
     outcome
+}
+
+/// Waits are instants of the wall clock. When it was set back, those that it wrote before last as much longer: they end.
+fn after_a_clock_set_back(ctx: &Context<'_>, stage: Stage) -> StageResult {
+    let ended = ctx.store.run_ended(stage.as_str())?;
+    if ended.is_some_and(|at| at.ms_since(ctx.now) > SET_BACK_MS) {
+        log::warn!(
+            "the clock was set back since the last run of {}; what waits is tried again",
+            stage.as_str()
+        );
+        ctx.store.write(|tx| tx.end_waits())?;
+    }
+    Ok(())
 }
 
 fn judge(worked: Option<StageResult>, report: &Report) -> (Ending, Option<String>) {

@@ -41,6 +41,14 @@ impl Store {
             })
         })
     }
+
+    /// Returns when the last run of a stage ended, by the clock of that time.
+    pub fn run_ended(&self, stage: &str) -> StoreResult<Option<Moment>> {
+        let sql = include_str!("../../sql/store/run_ended.sql");
+        self.maybe(sql, named_params! { ":stage": stage }, |row| {
+            Ok(Moment(row.get(0)?))
+        })
+    }
 }
 
 impl Tx<'_> {
@@ -53,6 +61,12 @@ impl Tx<'_> {
                 ":message": run.message },
         )?;
         Ok(())
+    }
+
+    /// Ends every wait: of a clock that was set back since, they would last longer than meant.
+    pub fn end_waits(&self) -> StoreResult<()> {
+        let sql = include_str!("../../sql/store/waits_end.sql");
+        Ok(self.conn.execute_batch(sql)?)
     }
 
     /// Records what an operator did.

@@ -1,0 +1,1 @@
+SELECT ended_at FROM runs WHERE stage = :stage

@@ -308,7 +308,7 @@ pub struct History {
     rng: fastrand::Rng,
     next_pid: usize,
     keeper: Vec<Connection>,
-    backup: Option<String>,
+    backup: Option<(String, i64)>,
     generation: u32,
     name: String,
     last: Vec<Ending>,
@@ -465,13 +465,16 @@ impl History {
             .is_ok()
         {
             self.keeper.insert(0, held);
-            self.backup = Some(name);
-            self.with(|world| world.note("the state is backed up"));
+            let at = self.with(|world| {
+                world.note("the state is backed up");
+                world.t
+            });
+            self.backup = Some((name, at));
         }
     }
 
     fn restore(&mut self) {
-        let Some(backup) = self.backup.clone() else {
+        let Some((backup, at)) = self.backup.clone() else {
             return;
         };
         self.generation += 1;
@@ -483,7 +486,7 @@ impl History {
             self.setup.stores.lock().unwrap().clear();
             *self.setup.database.lock().unwrap() = name;
             self.with(|world| {
-                world.undurable = world.vtex.orders.keys().cloned().collect();
+                world.forgotten(at);
                 world.note("an old state is put back");
             });
         }

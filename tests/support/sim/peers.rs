@@ -71,6 +71,17 @@ impl Peers<'_> {
         })
     }
 
+    /// What is read for an order fails with it: nothing of the order read last becomes durable.
+    fn with_its_order<T>(&self, answer: PortResult<T>) -> PortResult<T> {
+        if answer.is_err() {
+            self.sim.with(|world| {
+                let read = world.read_by.entry(self.pid).or_default();
+                read.pop();
+            });
+        }
+        answer
+    }
+
     /// A write: its fate is drawn after the permit was asked at the last instant.
     fn write<T>(
         &self,
@@ -358,11 +369,7 @@ impl Storefront for Peers<'_> {
         self.read(&format!("read order {id}"), |world| {
             world.vtex.note_reading(id);
             let document = document(world, world.vtex.orders.get(id)?);
-            world
-                .read_by
-                .entry(self.pid)
-                .or_default()
-                .insert(id.clone());
+            world.read_by.entry(self.pid).or_default().push(id.clone());
             Some(document)
         })
     }
@@ -380,6 +387,10 @@ impl Storefront for Peers<'_> {
             Late::Handle(id.clone()),
             |world| {
                 let now = world.now();
+                // The lock keeps it from a number under way; without it the date of that number does, where it counts.
+                if world.rates.lock_broken && !world.vtex.habits.strict_dates {
+                    world.act_unseen(id);
+                }
                 let started = world.vtex.start_handling(id, now);
                 started.map_err(|_| PortError::uncertain("409"))
             },
@@ -399,17 +410,7 @@ impl Storefront for Peers<'_> {
                 Hold::Gone => ReservationState::Gone,
             })
         });
-        if answer.is_err() {
-            // The reading of its order has failed with it: nothing of it becomes durable.
-            let order = id
-                .split_once('#')
-                .and_then(|(id, _)| OrderId::parse(id).ok());
-            self.sim.with(|world| {
-                let read = world.read_by.entry(self.pid).or_default();
-                order.map(|order| read.remove(&order));
-            });
-        }
-        answer
+        self.with_its_order(answer)
     }
 
     fn stock(&self, sku: &SkuId) -> PortResult<Vec<StoreStock>> {
@@ -478,7 +479,7 @@ impl Storefront for Peers<'_> {
     }
 
     fn sku(&self, id: &SkuId) -> PortResult<Option<SkuInfo>> {
-        self.read("read a SKU", |world| {
+        let answer = self.read("read a SKU", |world| {
             let product = world.vtex.products.iter().find(|p| p.sku == *id)?;
             Some(SkuInfo {
                 reference: SkuRef::parse(&product.variant.reference()).ok(),
@@ -486,7 +487,8 @@ impl Storefront for Peers<'_> {
                 unit_is_one: true,
                 name: None,
             })
-        })
+        });
+        self.with_its_order(answer)
     }
 
     fn kit_parts(&self, _: &SkuId) -> PortResult<Vec<(SkuId, u32)>> {

@@ -131,8 +131,8 @@ pub struct World {
     pub unknowable: Vec<Unknowable>,
     /// Orders that no durable row knows yet.
     pub undurable: BTreeSet<OrderId>,
-    /// The orders that each process has read.
-    pub read_by: BTreeMap<usize, BTreeSet<OrderId>>,
+    /// The orders that each process has read, the last one last.
+    pub read_by: BTreeMap<usize, Vec<OrderId>>,
     /// Faults at given steps instead of faults by chance.
     pub script: Option<Script>,
     hash: DefaultHasher,
@@ -247,7 +247,7 @@ impl World {
     /// A person does to an order what only a reading of it can show.
     pub fn act_unseen(&mut self, order: &OrderId) {
         for read in self.read_by.values_mut() {
-            read.remove(order);
+            read.retain(|id| id != order);
         }
         let lines = self.vtex.orders[order].lines.iter();
         self.unknowable.push(Unknowable {
@@ -267,6 +267,14 @@ impl World {
             if act.known_at.is_none() && read.contains(&act.order) {
                 act.known_at = Some(t);
             }
+        }
+    }
+
+    /// What became durable from an instant on is lost.
+    pub fn forgotten(&mut self, since: i64) {
+        self.undurable = self.vtex.orders.keys().cloned().collect();
+        for act in &mut self.unknowable {
+            act.known_at = act.known_at.filter(|at| *at < since);
         }
     }
 

@@ -167,6 +167,7 @@ fn swarm(rng: &mut fastrand::Rng) -> Rates {
         impatient: false,
         hands: false,
         hasty: false,
+        stops: 1,
         search_first: true,
     }
 }
@@ -322,6 +323,7 @@ pub fn play(seed: u64, mutant: Mutant, guards: bool, trace: bool) -> Outcome {
     rates.impatient = more.u32(0..100) < 15;
     rates.hands = more.u32(0..100) < 10;
     rates.hasty = more.u32(0..100) < 10;
+    rates.stops = if more.u32(0..100) < 10 { 20 } else { 1 };
     mutant.rates(&mut rates);
     if !guards {
         rates.lock_broken = true;

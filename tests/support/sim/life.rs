@@ -28,6 +28,7 @@ const CALM: Rates = Rates {
     impatient: false,
     hands: false,
     hasty: false,
+    stops: 1,
     search_first: true,
 };
 

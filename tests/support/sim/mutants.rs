@@ -132,6 +132,7 @@ impl Mutant {
             Self::TooLate => rates.too_late = 500,
             Self::PartialIsAll => rates.partial = 800,
             Self::OrdersBefore => rates.hands = true,
+            Self::NoSendBy => rates.stops = 20,
             Self::NoHold => rates.restores = true,
             Self::NoConfirmation | Self::InflightCleared => {
                 rates.hasty = true;
@@ -146,6 +147,7 @@ impl Mutant {
         matches!(
             self,
             Self::NoIntent
+                | Self::NoSendBy
                 | Self::StateOnly
                 | Self::NoConfirmation
                 | Self::DoneAtOnce
@@ -189,6 +191,17 @@ impl Mutant {
                         .into(),
                 )
             }
+            // The others go on believing that it is sent in time.
+            Self::NoSendBy => swap(
+                "send_by = :send_by, deadline = :deadline",
+                "send_by = :send_by, deadline = :deadline - 3595000",
+            )
+            .or_else(|| {
+                swap(
+                    "inflight_until = :inflight_until",
+                    "inflight_until = :inflight_until - 3595000",
+                )
+            }),
             Self::StateOnly => swap(
                 "WHERE id = :id AND state = :from_state AND attempt = :attempt",
                 "WHERE id = :id AND state = :from_state AND :attempt >= 0",

@@ -179,16 +179,24 @@ pub fn close(setup: &Setup, opened: Opened) {
     setup.stores.lock().unwrap().push(opened);
 }
 
-/// Runs some stages as one process; the endings of those that ended, `None` when it died.
+/// Runs some stages as one process, and all of them as long as cron goes on in its place; the endings of those that ended,
+/// `None` when the last one died.
 pub fn run(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Option<Vec<(Stage, Ending)>> {
     setup.sim.begin(pid);
-    let opened = match std::panic::catch_unwind(AssertUnwindSafe(|| open(setup, pid))) {
-        Ok(opened) => opened,
-        Err(_) => {
-            setup.sim.end(pid);
-            return None;
-        }
-    };
+    let mut ended = run_once(setup, pid, stages, ask);
+    while setup.sim.end(pid) {
+        ended = run_once(setup, pid, &Stage::ALL, ask);
+    }
+    ended
+}
+
+fn run_once(
+    setup: &Setup,
+    pid: usize,
+    stages: &[Stage],
+    ask: &Ask,
+) -> Option<Vec<(Stage, Ending)>> {
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| open(setup, pid))).ok()?;
     let ended =
         std::panic::catch_unwind(AssertUnwindSafe(|| work(setup, pid, &opened, stages, ask)));
     close(setup, opened);
@@ -203,7 +211,6 @@ pub fn run(setup: &Setup, pid: usize, stages: &[Stage], ask: &Ask) -> Option<Vec
             None
         }
     };
-    setup.sim.end(pid);
     ended
 }
 

@@ -45,6 +45,8 @@ pub struct Rates {
     pub hands: bool,
     /// A run follows the one before within seconds: writes that were given up land beside newer ones.
     pub hasty: bool,
+    /// How often of 2,000 points a process is stopped for minutes.
+    pub stops: u32,
     /// A movement is looked for before it is sent.
     pub search_first: bool,
 }
@@ -121,6 +123,8 @@ pub struct World {
     pub turn: usize,
     /// Processes that run.
     pub alive: BTreeSet<usize>,
+    /// Processes that are stopped while others go on, and until when.
+    pub asleep: BTreeMap<usize, i64>,
     /// All processes die at their next point.
     pub rebooting: bool,
     /// Stock writes and starts of handling under way.
@@ -240,6 +244,12 @@ pub struct Sim {
     turn: Condvar,
 }
 
+/// A process that stands so long, in milliseconds, lets the others go on.
+const STOPPED: i64 = 1_000;
+
+/// From one run of cron to the next.
+const CRON: i64 = 60_000;
+
 /// Points in one history, against one that never ends.
 const MOST_POINTS: u64 = 400_000;
 
@@ -318,6 +328,7 @@ impl World {
             trace: trace.then(Vec::new),
             turn: 0,
             alive: BTreeSet::new(),
+            asleep: BTreeMap::new(),
             rebooting: false,
             writing: BTreeMap::new(),
             truths: BTreeMap::new(),
@@ -363,6 +374,32 @@ impl World {
     /// The hash of all that happened.
     pub fn trace_hash(&self) -> u64 {
         self.hash.finish()
+    }
+
+    /// Gives the turn to another process, one that is awake or wakes up first; `false` when it stays with this one.
+    fn hand_over(&mut self, pid: usize) -> bool {
+        let wakes = |p: &usize| self.asleep.get(p).copied().unwrap_or(i64::MIN);
+        let awake = |p: &usize| wakes(p) <= self.t;
+        let others: Vec<_> = self.alive.iter().copied().filter(|p| *p != pid).collect();
+        let ready: Vec<_> = others.iter().copied().filter(awake).collect();
+        if !ready.is_empty() {
+            self.turn = ready[self.rng.usize(0..ready.len())];
+            return true;
+        }
+        if awake(&pid) {
+            return false;
+        }
+        let first = self.alive.iter().copied().min_by_key(wakes);
+        self.turn = first.unwrap_or(pid);
+        self.turn != pid
+    }
+
+    /// Goes on with a process that was stopped, once its time has come.
+    fn wake(&mut self, pid: usize) {
+        if let Some(until) = self.asleep.remove(&pid) {
+            self.advance((until - self.t).max(0));
+            self.note(&format!("p{pid} goes on"));
+        }
     }
 
     /// Lets time pass, and late writes take effect.
@@ -464,8 +501,8 @@ impl Sim {
         world.points += 1;
         world.note(&format!("p{pid} {what}"));
         let pause = match world.rng.u32(0..2000) {
-            0 => world.rng.i64(10_000..700_000),
-            1..=9 => world.rng.i64(1_000..12_000),
+            n if n < world.rates.stops => world.rng.i64(10_000..700_000),
+            n if n < world.rates.stops + 9 => world.rng.i64(1_000..12_000),
             _ => world.rng.i64(1..60),
         };
         let pause = if world.faults_on {
@@ -473,7 +510,12 @@ impl Sim {
         } else {
             pause.min(60)
         };
-        world.advance(pause);
+        if pause >= STOPPED && world.alive.len() > 1 {
+            let until = world.t + pause;
+            world.asleep.insert(pid, until);
+        } else {
+            world.advance(pause);
+        }
         super::history::nature(&mut world);
         if pid != 0 && world.step(Step::Point) == Some(Fault::Die) {
             self.die(world, pid, what);
@@ -487,9 +529,9 @@ impl Sim {
         if world.rebooting || (world.faults_on && world.chance(death)) {
             self.die(world, pid, what);
         }
-        let others: Vec<usize> = world.alive.iter().copied().filter(|p| *p != pid).collect();
-        if !others.is_empty() && world.rng.bool() {
-            world.turn = others[world.rng.usize(0..others.len())];
+        let hand_over =
+            world.asleep.contains_key(&pid) || (world.alive.len() > 1 && world.rng.bool());
+        if hand_over && world.hand_over(pid) {
             self.turn.notify_all();
             while world.turn != pid {
                 world = self
@@ -497,9 +539,10 @@ impl Sim {
                     .wait(world)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            if world.rebooting {
-                self.die(world, pid, what);
-            }
+        }
+        world.wake(pid);
+        if world.rebooting {
+            self.die(world, pid, what);
         }
     }
 
@@ -535,14 +578,26 @@ impl Sim {
     }
 
     /// Hands the baton on at the end of a process, and frees its locks.
-    pub fn end(&self, pid: usize) {
+    ///
+    /// While all others are stopped, cron starts the next process: `true`, the baton stays, and a minute has gone by.
+    pub fn end(&self, pid: usize) -> bool {
         let mut world = self.lock();
-        world.alive.remove(&pid);
         world.writing.remove(&pid);
         world.locks.retain(|_, holder| *holder != pid);
+        let next = world.t + CRON;
+        let stopped = |p: &usize| world.asleep.get(p).is_some_and(|until| *until > next);
+        let mut others = world.alive.iter().filter(|p| **p != pid).peekable();
+        if !world.rebooting && others.peek().is_some() && others.all(stopped) {
+            world.read_by.remove(&pid);
+            world.advance(CRON);
+            world.note(&format!("cron goes on as p{pid}"));
+            return true;
+        }
+        world.alive.remove(&pid);
         if let Some(next) = world.alive.first().copied() {
             world.turn = next;
         }
         self.turn.notify_all();
+        false
     }
 }

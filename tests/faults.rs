@@ -266,3 +266,26 @@ fn what_waits_by_a_clock_that_was_set_back_is_tried_again() {
     shop.run(&["move"]);
     assert_eq!(shop.movements(&order), (1, 0));
 }
+
+/// Where its lock is broken, another process may publish, and settle what it published, while this one stands still.
+#[test]
+fn a_number_is_not_sent_once_a_later_reading_was_looked_at() {
+    let shop = Shop::open(3);
+    shop.cycles(2);
+    let (_, variant) = shop.goods(0);
+    let dragonfish = &shop.sandbox.dragonfish;
+    dragonfish.with(|erp| erp.shop_sale(&base("CENTRO"), &variant, 1));
+    let file = rusqlite::Connection::open(shop.path("state.sqlite")).unwrap();
+    file.execute_batch(
+        "CREATE TRIGGER the_other_one AFTER UPDATE ON counter BEGIN
+             UPDATE pushes SET checked_seq = NEW.seq + 1000;
+         END",
+    )
+    .unwrap();
+    shop.run(&["push-stock", "--all"]);
+    assert_eq!(shop.wrong_numbers().len(), 1);
+    file.execute_batch("DROP TRIGGER the_other_one; UPDATE pushes SET checked_seq = 0")
+        .unwrap();
+    shop.run(&["push-stock", "--all"]);
+    shop.assert_right();
+}

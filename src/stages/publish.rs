@@ -38,6 +38,12 @@ pub struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
+    /// Tells whether a later reading was looked at meanwhile, by a process that the lock should have kept out: what has
+    /// settled since is missing from these terms, and not yet from this reading.
+    fn overtaken(&self) -> bool {
+        self.item.row.checked_seq > self.start_seq
+    }
+
     /// Tells whether its number may go out: an incomplete reading must not raise what is offered.
     fn sound(&self) -> bool {
         let lowers = |held: &StoreStock| self.terms.lowers(held.total, held.reserved);
@@ -229,7 +235,10 @@ fn prepare<'a>(
         let mut unsound = Vec::new();
         for candidate in ready {
             let candidate = look_again(ctx, tx, candidate)?;
-            if candidate.sound() {
+            if candidate.overtaken() {
+                let sku = candidate.item.sku.label();
+                log::warn!(sku = sku.as_str(); "SKU {sku}: another process has published a newer reading");
+            } else if candidate.sound() {
                 let intent = intend(ctx, tx, &candidate, boot)?;
                 intended.push((candidate, intent));
             } else {

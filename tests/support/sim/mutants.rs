@@ -92,9 +92,6 @@ impl Mutant {
     /// Why nobody may notice that the guard is broken, where another one covers for it.
     pub fn covered(self) -> Option<&'static str> {
         match self {
-            Self::StateOnly => Some(
-                "two processes must judge two attempts at once; it takes some 100,000 histories",
-            ),
             Self::InflightCleared => {
                 Some("an old write that lands late is found when the numbers are read back")
             }
@@ -132,7 +129,7 @@ impl Mutant {
             Self::TooLate => rates.too_late = 500,
             Self::PartialIsAll => rates.partial = 800,
             Self::OrdersBefore => rates.hands = true,
-            Self::NoSendBy => rates.stops = 20,
+            Self::NoSendBy | Self::StateOnly => rates.stops = 20,
             Self::NoHold => rates.restores = true,
             Self::NoConfirmation | Self::InflightCleared => {
                 rates.hasty = true;

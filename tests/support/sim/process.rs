@@ -200,7 +200,7 @@ fn run_once(
     let ended =
         std::panic::catch_unwind(AssertUnwindSafe(|| work(setup, pid, &opened, stages, ask)));
     close(setup, opened);
-    let ended = match ended {
+    match ended {
         Ok(ended) => Some(ended),
         Err(payload) if payload.is::<Death>() => None,
         Err(payload) => {
@@ -210,8 +210,7 @@ fn run_once(
             setup.sim.with(|world| world.violate(&what));
             None
         }
-    };
-    ended
+    }
 }
 
 fn work(

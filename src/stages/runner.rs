@@ -9,7 +9,7 @@ use crate::stages::{gc, move_stock, notify, poll, push_stock, reserve};
 use crate::store::StoreError;
 use crate::store::runs::RunRow;
 
-/// A clock is corrected by less at all times, and another process may still have run.
+/// Smaller steps back are a clock's daily corrections, or the end of a process that ran beside this one.
 const SET_BACK_MS: i64 = 60_000;
 
 /// The stages, in pipeline order.

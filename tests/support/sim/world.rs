@@ -582,6 +582,7 @@ impl Sim {
     /// While all others are stopped, cron starts the next process: `true`, the baton stays, and a minute has gone by.
     pub fn end(&self, pid: usize) -> bool {
         let mut world = self.lock();
+        world.asleep.remove(&pid);
         world.writing.remove(&pid);
         world.locks.retain(|_, holder| *holder != pid);
         let next = world.t + CRON;

@@ -609,7 +609,13 @@ fn release(ctx: &Context<'_>, case: &Case<'_>, report: &mut Report) -> StageResu
 
 /// Plans the reversal of what a canceled order has booked, or tells a person.
 fn reverse(ctx: &Context<'_>, tx: &Tx<'_>, case: &Case<'_>) -> StoreResult<&'static str> {
-    let booked = case.booked_without_planned_outgoing(ctx)?;
+    let mut booked = case.left_booked(ctx, true)?;
+    if booked.values().any(|units| *units < 0) {
+        // After a restore: a return was taken in that this memory had lost, and what it had planned comes on top.
+        cancel_planned(ctx, tx, case)?;
+        booked = case.left_booked(ctx, false)?;
+    }
+    booked.retain(|_, units| *units > 0);
     if booked.is_empty() {
         return Ok("released");
     }
@@ -644,8 +650,8 @@ fn reverse(ctx: &Context<'_>, tx: &Tx<'_>, case: &Case<'_>) -> StoreResult<&'sta
 }
 
 impl Case<'_> {
-    /// What a canceled order still has booked: confirmed movements, less what is on its way back.
-    fn booked_without_planned_outgoing(&self, ctx: &Context<'_>) -> StoreResult<Booked> {
+    /// What a canceled order still has booked: confirmed movements, less what came back, or will when `planned`.
+    fn left_booked(&self, ctx: &Context<'_>, planned: bool) -> StoreResult<Booked> {
         let mut booked = Booked::new();
         for effect in self
             .effects
@@ -657,7 +663,8 @@ impl Case<'_> {
             };
             let sign = match (effect.is_outgoing(), effect.state) {
                 (true, EffectState::Done) => 1,
-                (false, EffectState::Done | EffectState::Planned) => -1,
+                (false, EffectState::Done) => -1,
+                (false, EffectState::Planned) if planned => -1,
                 // A person has put the goods back.
                 (false, EffectState::Canceled) if effect.waived => -1,
                 (true | false, _) => continue,
@@ -667,7 +674,6 @@ impl Case<'_> {
                     sign * i64::from(units);
             }
         }
-        booked.retain(|_, units| *units > 0);
         Ok(booked)
     }
 }

@@ -176,7 +176,8 @@ pub enum ReservationLook {
 impl ReservationLook {
     /// Sums up the looks at the single reservations of an order.
     ///
-    /// An acknowledged one speaks for those that could not be seen: an order is acknowledged as a whole.
+    /// Unverified: an acknowledged one speaks for those that could not be seen, since handling starts for an order as a
+    /// whole. Where it does not, the number errs towards fewer.
     pub fn of(each: &BTreeSet<Self>) -> Self {
         let any = |look| each.contains(&look);
         match (any(Self::Acknowledged), any(Self::Gone)) {

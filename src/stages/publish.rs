@@ -237,7 +237,10 @@ fn prepare<'a>(
             let candidate = look_again(ctx, tx, candidate)?;
             if candidate.overtaken() {
                 let sku = candidate.item.sku.label();
-                log::warn!(sku = sku.as_str(); "SKU {sku}: another process has published a newer reading");
+                log::warn!(
+                    sku = sku.as_str();
+                    "SKU {sku} is not sent: another run has looked at a later reading, so the lock does not hold; hint: keep the state file and store.shared_locks on a local disk"
+                );
             } else if candidate.sound() {
                 let intent = intend(ctx, tx, &candidate, boot)?;
                 intended.push((candidate, intent));

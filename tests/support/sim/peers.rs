@@ -71,8 +71,8 @@ impl Peers<'_> {
         })
     }
 
-    /// What is read for an order fails with it: nothing of the order read last becomes durable.
-    fn with_its_order<T>(&self, answer: PortResult<T>) -> PortResult<T> {
+    /// A read made for an order: if it fails, the order read last counts as unread, since nothing of it becomes durable.
+    fn or_unread<T>(&self, answer: PortResult<T>) -> PortResult<T> {
         if answer.is_err() {
             self.sim.with(|world| {
                 let read = world.read_by.entry(self.pid).or_default();
@@ -410,7 +410,7 @@ impl Storefront for Peers<'_> {
                 Hold::Gone => ReservationState::Gone,
             })
         });
-        self.with_its_order(answer)
+        self.or_unread(answer)
     }
 
     fn stock(&self, sku: &SkuId) -> PortResult<Vec<StoreStock>> {
@@ -488,7 +488,7 @@ impl Storefront for Peers<'_> {
                 name: None,
             })
         });
-        self.with_its_order(answer)
+        self.or_unread(answer)
     }
 
     fn kit_parts(&self, _: &SkuId) -> PortResult<Vec<(SkuId, u32)>> {

@@ -21,7 +21,7 @@ use stockbridge::stages::settings::{Gc, Notices, Poll, Protocol, Push, Settings,
 
 use super::judge;
 use super::mutants::Mutant;
-use super::process::{Setup, close, connect, open, run};
+use super::process::{Setup, close, connect, known_of, open, run};
 use super::shelf::{self, Used};
 use super::world::{Rates, Sim, World};
 
@@ -215,8 +215,12 @@ fn act_outside(world: &mut World) {
                 world.note(&format!("{id} is paid"));
                 // Paid after its reservation expired, an order takes goods that nothing holds for it. A known one is read
                 // again before each number; of one that was never read nobody can know.
-                if world.undurable.contains(&id) && !world.vtex.orders[&id].holds() {
-                    world.act_unseen(&id);
+                if !world.vtex.orders[&id].holds() {
+                    if world.undurable.contains(&id) {
+                        world.act_unseen(&id);
+                    } else {
+                        world.act_seen(&id);
+                    }
                 }
                 world.vtex.pay(&id, now);
                 world.vtex.release(&id, now);
@@ -258,6 +262,8 @@ fn act_outside(world: &mut World) {
                 // the number protects what is acknowledged later, unless the store takes no notice of dates.
                 if world.undurable.contains(&id) || !world.vtex.habits.strict_dates {
                     world.act_unseen(&id);
+                } else {
+                    world.act_seen(&id);
                 }
                 let _ = world.vtex.start_handling(&id, now);
             }
@@ -484,11 +490,13 @@ impl History {
         let held = connect(&name);
         let copied = connect(&backup).execute(&format!("VACUUM INTO 'file:/{name}?vfs=memdb'"), []);
         if copied.is_ok() {
+            let placed = self.with(|world| world.vtex.orders.keys().cloned().collect());
+            let kept = known_of(&held, placed);
             self.keeper.push(held);
             self.setup.stores.lock().unwrap().clear();
             *self.setup.database.lock().unwrap() = name;
             self.with(|world| {
-                world.forgotten(at);
+                world.forgotten(at, &kept);
                 world.note("an old state is put back");
             });
         }

@@ -70,7 +70,7 @@ pub fn connect(name: &str) -> Connection {
 }
 
 /// Those of some orders that the state knows.
-fn known_of(state: &Connection, orders: BTreeSet<OrderId>) -> BTreeSet<OrderId> {
+pub fn known_of(state: &Connection, orders: BTreeSet<OrderId>) -> BTreeSet<OrderId> {
     let sql = "SELECT count(*) FROM orders WHERE order_id = ?1";
     let known = |id: &OrderId| {
         let count = state

@@ -259,11 +259,21 @@ impl World {
         for read in self.read_by.values_mut() {
             read.retain(|id| id != order);
         }
+        self.act(order, None);
+    }
+
+    /// A person does to an order what every number shows that knows the order, since it is read again before: only an old
+    /// state without it does not.
+    pub fn act_seen(&mut self, order: &OrderId) {
+        self.act(order, Some(i64::MIN));
+    }
+
+    fn act(&mut self, order: &OrderId, known_at: Option<i64>) {
         let lines = self.vtex.orders[order].lines.iter();
         self.unknowable.push(Unknowable {
             order: order.clone(),
             skus: lines.map(|line| line.sku.clone()).collect(),
-            known_at: None,
+            known_at,
         });
     }
 
@@ -280,11 +290,13 @@ impl World {
         }
     }
 
-    /// What became durable from an instant on is lost.
-    pub fn forgotten(&mut self, since: i64) {
+    /// What became durable from an instant on is lost, and all but some orders.
+    pub fn forgotten(&mut self, since: i64, kept: &BTreeSet<OrderId>) {
         self.undurable = self.vtex.orders.keys().cloned().collect();
+        self.undurable.retain(|id| !kept.contains(id));
         for act in &mut self.unknowable {
-            act.known_at = act.known_at.filter(|at| *at < since);
+            let lost = self.undurable.contains(&act.order);
+            act.known_at = act.known_at.filter(|at| *at < since && !lost);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::stages::intake;
 use crate::stages::report::{Halt, Report, StageResult};
 use crate::store::attempts::Effect;
 use crate::store::orders::{FoundBy, OrderRow};
+use crate::store::{StoreResult, Tx};
 
 /// Works through every start of handling that is open.
 pub fn run(ctx: &Context<'_>, pace: &Pace<'_>, report: &mut Report) -> StageResult {
@@ -60,8 +61,7 @@ fn settle(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> StageResul
     let Some(order) = order else {
         return quarantine(ctx, effect, "the storefront has no such order", report);
     };
-    // In A by our request alone.
-    let only_asked = order.facts.acknowledged.is_some() && order.handling_seen.is_none();
+    let only_asked = order.only_requested();
     match order.stage {
         OrderStage::Invoiced if stuck && only_asked => never_began(ctx, effect, report),
         // Its reservation says nothing for good yet, or could not be looked up: the status alone must not decide.
@@ -164,14 +164,23 @@ fn not_sent(ctx: &Context<'_>, row: &Effect, reason: &str) -> StageResult {
             return Ok(());
         }
         tx.set_backoff(row.id, next, Some(reason))?;
-        if !row.doubted {
-            let seq = tx.next_seq()?;
-            tx.set_acknowledged(&row.order, None, seq)?;
-            tx.order_pushes_due(&row.order, seq, ctx.store_time(), None)?;
+        if row.doubted {
+            return Ok(());
         }
-        Ok(())
+        leave_a(ctx, tx, &row.order)
     })?;
     Ok(())
+}
+
+/// The order leaves A again: its handling was not begun by us. It stays if the storefront has shown meanwhile that it
+/// began without us.
+fn leave_a(ctx: &Context<'_>, tx: &Tx<'_>, id: &OrderId) -> StoreResult<()> {
+    if tx.order(id)?.is_none_or(|order| !order.only_requested()) {
+        return Ok(());
+    }
+    let seq = tx.next_seq()?;
+    tx.set_acknowledged(id, None, seq)?;
+    tx.order_pushes_due(id, seq, ctx.store_time(), None)
 }
 
 /// H6: anything that is not certain.
@@ -219,9 +228,7 @@ fn never_began(ctx: &Context<'_>, effect: &Effect, report: &mut Report) -> Stage
     }
     ctx.store.write(|tx| {
         if tx.shift("H7", effect, EffectState::Done, ctx.now)? {
-            let seq = tx.next_seq()?;
-            tx.set_acknowledged(id, None, seq)?;
-            tx.order_pushes_due(id, seq, ctx.store_time(), None)?;
+            leave_a(ctx, tx, id)?;
         }
         Ok(())
     })?;

@@ -77,6 +77,14 @@ impl OrderRow {
         state_of(&self.facts).map_err(|err| StoreError::Bug(format!("order {}: {err}", self.id)))
     }
 
+    /// Tells whether it is in A by our request alone: nothing that the storefront has shown puts it there.
+    pub fn only_requested(&self) -> bool {
+        self.facts.acknowledged.is_some()
+            && self.handling_seen.is_none()
+            && self.reservation_gone.is_none()
+            && !self.stage.shows_handling()
+    }
+
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let stage: String = row.get(2)?;
         Ok(Self {

@@ -289,3 +289,55 @@ fn a_number_is_not_sent_once_a_later_reading_was_looked_at() {
     shop.run(&["push-stock", "--all"]);
     shop.assert_right();
 }
+
+/// Paid after its reservation expired, an order takes goods that nothing in the store holds, and only a look at the
+/// reservation shows it.
+#[test]
+fn a_number_waits_while_a_reservation_cannot_be_looked_up_by_a_key_that_may() {
+    for refusal in [401, 403, 400] {
+        let shop = Shop::open(3);
+        shop.sell(2, 1);
+        shop.finish();
+        let (sku, variant) = shop.goods(0);
+        let (vtex, clock) = (&shop.sandbox.vtex, &shop.sandbox.clock);
+        let lines = [(sku.clone(), shop::warehouse(), 2)];
+        let order = vtex.with(|store| store.place(&lines, clock.now()));
+        shop.run(&["poll", "--order", order.as_str()]);
+        let writes = || vtex.with(|s| s.shelves[&(sku.clone(), shop::warehouse())].writes);
+        let before = writes();
+        vtex.with(|store| {
+            store.expire(&order);
+            store.pay(&order, clock.now());
+            store.release(&order, clock.now());
+        });
+        let dragonfish = &shop.sandbox.dragonfish;
+        dragonfish.with(|erp| erp.shop_sale(&base("CENTRO"), &variant, 1));
+        let faults = &shop.sandbox.faults;
+        faults.on("get reservation", 100, When::Before, Fault::Status(refusal));
+        assert_eq!(shop.run(&["push-stock", "--all"]), Exit::Partial);
+        assert_eq!(writes(), before, "{refusal}");
+        faults.clear();
+        shop.cycles(1);
+        shop.run(&["push-stock", "--all"]);
+        assert!(writes() > before, "{refusal}");
+        shop.finish();
+        shop.assert_right();
+    }
+}
+
+#[test]
+fn a_key_that_may_look_at_no_reservation_publishes_by_the_status() {
+    let shop = Shop::open(3);
+    let faults = &shop.sandbox.faults;
+    faults.on("get reservation", 100_000, When::Before, Fault::Status(403));
+    shop.cycles(1);
+    let (_, variant) = shop.goods(0);
+    shop.sell(0, 2);
+    shop.run(&["poll"]);
+    let dragonfish = &shop.sandbox.dragonfish;
+    dragonfish.with(|erp| erp.shop_sale(&base("CENTRO"), &variant, 1));
+    assert_eq!(shop.run(&["push-stock", "--all"]), Exit::Done);
+    assert!(shop.wrong_numbers().is_empty());
+    shop.finish();
+    shop.assert_right();
+}

@@ -12,6 +12,9 @@ use crate::store::orders::{FoundBy, Observation, OrderRow, Recorded};
 use crate::store::skus::SkuRow;
 use crate::store::{StoreResult, Tx};
 
+/// When a reservation was first looked up: the key may.
+const LOOKED: &str = "reservations";
+
 /// What one look at an order brought, not yet recorded.
 #[derive(Debug, Clone)]
 pub struct Fetched {
@@ -96,6 +99,15 @@ fn look_at_reservations(
     Ok(ReservationLook::of(&states))
 }
 
+/// Tells whether a look at its reservations failed that could have told something, so that the status alone is a guess:
+/// paid late, an order may have none. A key that has never been allowed to look has nothing better. An order that went
+/// past handling may never be looked at again: what waited for it would wait for good.
+pub fn in_doubt(ctx: &Context<'_>, fetched: &Fetched) -> StoreResult<bool> {
+    Ok(fetched.document.stage == OrderStage::Ready
+        && fetched.reservations == ReservationLook::Refused
+        && ctx.store.mark(LOOKED)?.is_some())
+}
+
 /// Replaces each kit by its components, whose stock it is; a kit that cannot be taken apart makes the lines unusable.
 fn replace_kits(ctx: &Context<'_>, document: &mut OrderDocument) -> PortResult<()> {
     let mut lines = Vec::with_capacity(document.lines.len());
@@ -171,6 +183,13 @@ pub fn record(
         cutover: ctx.settings.cutover,
         reservations: fetched.reservations,
     })?;
+    let looked = !matches!(
+        fetched.reservations,
+        ReservationLook::Silent | ReservationLook::Refused
+    );
+    if looked && tx.mark(LOOKED)?.is_none() {
+        tx.set_mark(LOOKED, ctx.now.0)?;
+    }
     if fetched.stuck() && recorded.changed {
         let body = NoticeBody {
             order: Some(fetched.document.id.clone()),

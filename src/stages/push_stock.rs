@@ -463,17 +463,20 @@ impl<'a> Push<'a> {
                 Ok(None) => Err(PortError::rejected("the storefront has no such order")),
                 Err(err) => Err(err),
             };
-            match report.called(fetched)? {
+            let reason = match report.called(fetched)? {
                 Ok(fetched) => {
                     self.ctx
                         .store
                         .write(|tx| intake::record(self.ctx, tx, &fetched, FoundBy::Feed))?;
+                    if !intake::in_doubt(self.ctx, &fetched)? {
+                        continue;
+                    }
+                    "its reservations cannot be looked up".to_owned()
                 }
-                Err(err) => {
-                    log::warn!(order = id.as_str(); "order {id} cannot be read before a push: {err}");
-                    unread.extend(self.ctx.store.lines(id)?.into_iter().map(|line| line.sku));
-                }
-            }
+                Err(err) => err.to_string(),
+            };
+            log::warn!(order = id.as_str(); "order {id} cannot be read before a push: {reason}");
+            unread.extend(self.ctx.store.lines(id)?.into_iter().map(|line| line.sku));
         }
         Ok(unread)
     }

@@ -263,7 +263,7 @@ fn act_outside(world: &mut World) {
                 if world.undurable.contains(&id) || !world.vtex.habits.strict_dates {
                     world.act_unseen(&id);
                 } else {
-                    world.act_seen(&id);
+                    world.act_dated(&id);
                 }
                 let _ = world.vtex.start_handling(&id, now);
             }

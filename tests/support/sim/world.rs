@@ -262,9 +262,14 @@ impl World {
         self.act(order, None);
     }
 
-    /// A person does to an order what every number shows that knows the order, since it is read again before: only an old
-    /// state without it does not.
+    /// A person does to a known order what every number shows that is read from now on, since the order is read again
+    /// before; unless an old state is put back that does not know the order.
     pub fn act_seen(&mut self, order: &OrderId) {
+        self.act(order, Some(self.t));
+    }
+
+    /// The same, of what the date that goes out with a number makes harmless for one that is under way.
+    pub fn act_dated(&mut self, order: &OrderId) {
         self.act(order, Some(i64::MIN));
     }
 

@@ -140,7 +140,12 @@ impl Door {
     /// Waits for its end.
     pub fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
         wait_for(patience, || self.child.try_wait().unwrap().is_some());
-        self.child.try_wait().unwrap()
+        let status = self.child.try_wait().unwrap();
+        // What it said last may still be on its way.
+        if let (Some(_), Some(reader)) = (status, self.reader.take()) {
+            reader.join().unwrap();
+        }
+        status
     }
 
     /// Posts an event with the right header; returns the status.

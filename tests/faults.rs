@@ -296,6 +296,7 @@ fn a_number_is_not_sent_once_a_later_reading_was_looked_at() {
 fn a_number_waits_while_a_reservation_cannot_be_looked_up_by_a_key_that_may() {
     for refusal in [401, 403, 400] {
         let shop = Shop::open(3);
+        // The first look that tells something: the key may.
         shop.sell(2, 1);
         shop.finish();
         let (sku, variant) = shop.goods(0);

@@ -12,7 +12,7 @@ use crate::store::orders::{FoundBy, Observation, OrderRow, Recorded};
 use crate::store::skus::SkuRow;
 use crate::store::{StoreResult, Tx};
 
-/// When a reservation was first looked up: the key may.
+/// The mark of the first look at a reservation that told something: the key may look.
 const LOOKED: &str = "reservations";
 
 /// What one look at an order brought, not yet recorded.
@@ -100,8 +100,8 @@ fn look_at_reservations(
 }
 
 /// Tells whether a look at its reservations failed that could have told something, so that the status alone is a guess:
-/// paid late, an order may have none. A key that has never been allowed to look has nothing better. An order that went
-/// past handling may never be looked at again: what waited for it would wait for good.
+/// paid late, an order may have none. A key that has never been allowed to look has nothing better. Past handling the
+/// status stands: a look that fails for ever would hold the SKUs for ever.
 pub fn in_doubt(ctx: &Context<'_>, fetched: &Fetched) -> StoreResult<bool> {
     Ok(fetched.document.stage == OrderStage::Ready
         && fetched.reservations == ReservationLook::Refused

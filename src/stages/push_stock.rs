@@ -471,7 +471,7 @@ impl<'a> Push<'a> {
                     if !intake::in_doubt(self.ctx, &fetched)? {
                         continue;
                     }
-                    "its reservations cannot be looked up".to_owned()
+                    "its reservations cannot be looked up; hint: stockbridge doctor names a role that is missing".to_owned()
                 }
                 Err(err) => err.to_string(),
             };

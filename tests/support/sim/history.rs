@@ -213,14 +213,9 @@ fn act_outside(world: &mut World) {
         50..=59 => {
             if let Some(id) = pick(world, &["payment-pending"]) {
                 world.note(&format!("{id} is paid"));
-                // Paid after its reservation expired, an order takes goods that nothing holds for it. A known one is read
-                // again before each number; of one that was never read nobody can know.
+                // Paid after its reservation expired, an order takes goods that nothing holds for it.
                 if !world.vtex.orders[&id].holds() {
-                    if world.undurable.contains(&id) {
-                        world.act_unseen(&id);
-                    } else {
-                        world.act_seen(&id);
-                    }
+                    world.act_seen(&id);
                 }
                 world.vtex.pay(&id, now);
                 world.vtex.release(&id, now);
@@ -260,10 +255,10 @@ fn act_outside(world: &mut World) {
                 world.note(&format!("a person starts handling {id}"));
                 // A known order is read again before each number that it has a part in, and the date that goes out with
                 // the number protects what is acknowledged later, unless the store takes no notice of dates.
-                if world.undurable.contains(&id) || !world.vtex.habits.strict_dates {
-                    world.act_unseen(&id);
-                } else {
+                if world.vtex.habits.strict_dates {
                     world.act_dated(&id);
+                } else {
+                    world.act_unseen(&id);
                 }
                 let _ = world.vtex.start_handling(&id, now);
             }

@@ -262,15 +262,23 @@ impl World {
         self.act(order, None);
     }
 
-    /// A person does to a known order what every number shows that is read from now on, since the order is read again
-    /// before; unless an old state is put back that does not know the order.
+    /// A person does to an order what every number shows that is read from now on, since a known order is read again
+    /// before. Of one that no durable row knows, or that an old state has forgotten, nobody can know.
     pub fn act_seen(&mut self, order: &OrderId) {
-        self.act(order, Some(self.t));
+        self.act_known(order, self.t);
     }
 
     /// The same, of what the date that goes out with a number makes harmless for one that is under way.
     pub fn act_dated(&mut self, order: &OrderId) {
-        self.act(order, Some(i64::MIN));
+        self.act_known(order, i64::MIN);
+    }
+
+    fn act_known(&mut self, order: &OrderId, at: i64) {
+        if self.undurable.contains(order) {
+            self.act_unseen(order);
+        } else {
+            self.act(order, Some(at));
+        }
     }
 
     fn act(&mut self, order: &OrderId, known_at: Option<i64>) {

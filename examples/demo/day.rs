@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use stockbridge::domain::ids::OrderId;
 use stockbridge::sandbox::catalogue::base;
@@ -169,6 +171,8 @@ impl Day {
         self.shop.tables_reachable(false)?;
         let (_, variant) = self.shop.goods(15);
         let label = variant.reference();
+        // So that this minute reads everything: `push.full_every` is one second here, and a minute of the story may be less.
+        thread::sleep(Duration::from_secs(1));
         self.cron(1)?;
         let road = self.shop.road_of(&label)?;
         println!("         {label} was last read by {road}");
